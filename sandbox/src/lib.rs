@@ -1,0 +1,1 @@
+//! The loopback world that deploy-action is tried and tested in.

@@ -1,0 +1,1 @@
+//! The whole run: wires the parts together for each command. Decides nothing itself.

@@ -1,0 +1,1 @@
+//! Flags, `INPUT_*` and environment variables, from one table.

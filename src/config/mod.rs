@@ -1,0 +1,99 @@
+//! `deploy.yml`: its surface, defaults, validation and JSON Schema.
+//! Reads text, gives plain data; knows nothing of Azure's or GitHub's wire formats.
+
+mod container;
+
+pub use container::{
+    Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
+    Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,
+};
+
+use std::{collections::BTreeMap, time::Duration};
+
+use url::Url;
+
+use crate::domain::{EnvironmentName, ImageRepository, InstanceName, Strategy};
+
+/// A whole `deploy.yml`, defaults filled in, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Shown in every message.
+    pub application: String,
+    /// Where the images are.
+    pub image: ImageRepository,
+    /// Azure region, e.g. `westeurope`.
+    pub location: String,
+    /// Who hears of it.
+    pub notify: Notify,
+    /// The environments, by name.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+}
+
+/// Who hears of a rollout, and where they look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notify {
+    /// Slack; `None`: off.
+    pub slack: Option<Slack>,
+    /// Linked in messages.
+    pub dashboard: Option<Url>,
+    /// Linked in messages.
+    pub docs: Option<Url>,
+}
+
+/// Slack's channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slack {
+    /// Where deployments are told, e.g. `#nextgen-devops`.
+    pub channel: String,
+    /// Where incidents are told.
+    pub incidents: String,
+}
+
+/// One environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Which pushes deploy it.
+    pub when: When,
+    /// How.
+    pub strategy: Strategy,
+    /// The Azure resource group its instances are in.
+    pub resource_group: String,
+    /// The instance of the direct strategy.
+    pub instance: InstanceName,
+    /// The image tag, with `{sha}` (short commit id), `{version}` (the git tag) and `{branch}` filled in.
+    pub tag: String,
+    /// The address people and smoke tests use; `None`: the instance's own.
+    pub url: Option<Url>,
+    /// What every instance of it gets.
+    pub container: Container,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Names looked up in `container-secrets`, given to the container as secure environment variables.
+    pub secrets: Vec<String>,
+    /// The health gate.
+    pub health: Health,
+    /// Paths that must answer 2xx.
+    pub smoke: Vec<String>,
+}
+
+/// Which pushes deploy an environment: glob patterns with `*`, `**` and `?`, as GitHub's workflow filters have them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct When {
+    /// Pushes to these branches.
+    pub branch: Option<String>,
+    /// Pushes of these tags.
+    pub tag: Option<String>,
+}
+
+/// The health gate: up to `retries` probes, `every` apart, each with a `timeout` (runbook: 30 × 10 s).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// How many probes at most.
+    pub retries: u32,
+    /// From the start of one probe to the start of the next.
+    pub every: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+}

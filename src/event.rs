@@ -1,0 +1,1 @@
+//! What GitHub says happened: event payloads as plain structs. Decides nothing.

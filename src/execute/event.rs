@@ -1,0 +1,216 @@
+//! What happens during a rollout, as data: the only thing that reports know, and the lines of the evidence file.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{EnvironmentName, ExitStatus, ImageReference, Outcome, RolloutId, Strategy, Version},
+    failure::Failure,
+    observe::{AzureEvent, Instance, Observed},
+    plan::Plan,
+};
+
+/// Something that happened, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// When, by the runner's clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// What.
+    pub event: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Happening {
+    /// The request is understood; nothing has been read or written yet. First event of every rollout.
+    Requested {
+        /// Whose rollout, of what.
+        rollout: Rollout,
+    },
+    /// The world was read and the plan made. Nothing has been changed yet.
+    Planned {
+        /// The image, resolved.
+        image: ImageReference,
+        /// What was read.
+        observed: Box<Observed>,
+        /// What will be done.
+        plan: Plan,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Its place in the plan, from 0.
+        step: usize,
+    },
+    /// The instance changed its state (only changes are told).
+    InstanceState {
+        /// Its place in the plan.
+        step: usize,
+        /// As Azure shows it now.
+        instance: Box<Instance>,
+        /// Azure's events that were not seen before.
+        fresh: Vec<AzureEvent>,
+    },
+    /// A request is about to be sent again.
+    Retrying {
+        /// What was asked, e.g. "PUT container group aci-dev-nextgen".
+        what: String,
+        /// Why it is repeated, e.g. "429 Too Many Requests".
+        why: String,
+        /// In how many milliseconds.
+        after_ms: u64,
+    },
+    /// One probe of the health gate.
+    Probe {
+        /// Its place in the plan.
+        step: usize,
+        /// Which of them, from 1.
+        attempt: u32,
+        /// How many at most.
+        of: u32,
+        /// Where it went.
+        url: String,
+        /// What came.
+        result: HttpResult,
+    },
+    /// One smoke test.
+    Smoke {
+        /// Its place in the plan.
+        step: usize,
+        /// The path.
+        path: String,
+        /// Where it went.
+        url: String,
+        /// What came.
+        result: HttpResult,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Its place in the plan.
+        step: usize,
+        /// How.
+        end: StepEnd,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// After a failure: what a person would otherwise have to look up.
+    Diagnosed {
+        /// What was found.
+        diagnosis: Box<Diagnosis>,
+    },
+    /// Something a reader should know that stops nothing.
+    Warned {
+        /// One sentence.
+        text: String,
+    },
+    /// A report could not be delivered (invariant 6: it changes nothing but this warning).
+    ReportFailed {
+        /// "Slack", "GitHub deployment", …
+        report: String,
+        /// Why.
+        why: String,
+    },
+    /// The end. Exactly one, the last event of the executor; only `ReportFailed` may follow.
+    Finished {
+        /// How it ended.
+        outcome: Outcome,
+        /// The exit status.
+        exit: ExitStatus,
+        /// Why, where it did not end well.
+        failure: Option<Failure>,
+        /// Since `Requested`.
+        duration_ms: u64,
+        /// The address where it can be used.
+        url: Option<String>,
+    },
+}
+
+/// Whose rollout, of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// The application, as configured.
+    pub application: String,
+    /// Where.
+    pub environment: EnvironmentName,
+    /// How.
+    pub strategy: Strategy,
+    /// The resource group.
+    pub resource_group: String,
+    /// The instance's name.
+    pub instance: String,
+    /// The version asked for.
+    pub version: Version,
+    /// The commit, where known.
+    pub sha: Option<String>,
+    /// The branch or tag, where known.
+    pub git_ref: Option<String>,
+    /// Who caused it, where known (a GitHub login).
+    pub actor: Option<String>,
+    /// `OWNER/NAME`, where known.
+    pub repository: Option<String>,
+    /// Link to the repository's commit, where known.
+    pub commit_url: Option<String>,
+    /// Link to the workflow run, where known.
+    pub run_url: Option<String>,
+    /// The environment's address, where configured.
+    pub url: Option<String>,
+    /// The dashboard, where configured.
+    pub dashboard: Option<String>,
+    /// The documentation, where configured.
+    pub docs: Option<String>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum StepEnd {
+    /// Done.
+    Done,
+    /// Failed; the rollout stops.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What an HTTP request of a gate brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpResult {
+    /// The status, where an answer came.
+    pub status: Option<u16>,
+    /// Why no answer came, where none did: "connection refused", "no answer within 5 s".
+    pub error: Option<String>,
+    /// From sending to the whole answer.
+    pub latency_ms: u64,
+    /// The answer's first 200 characters, on one line.
+    pub excerpt: String,
+}
+
+impl HttpResult {
+    /// Whether it counts as good: any 2xx.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+/// What a person would otherwise have to look up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Diagnosis {
+    /// The instance as Azure shows it, where it could be read.
+    pub instance: Option<Instance>,
+    /// The container's last log lines.
+    pub logs: Vec<String>,
+    /// What could not be gathered, and why.
+    pub missing: Vec<String>,
+    /// The runbook's troubleshooting entry for this symptom, e.g. "Smoke test failed".
+    pub entry: String,
+    /// Its steps, names filled in.
+    pub advice: Vec<String>,
+    /// A change of `deploy.yml`, ready to paste, where one would help.
+    pub configuration: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Decisions on evidence: health and smoke probes and their verdicts.

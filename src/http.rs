@@ -1,0 +1,1 @@
+//! The one HTTP client that everything shares: TLS roots, time limits, proxy.

@@ -1,0 +1,2 @@
+//! The `deploy-action` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! From an image's tag to its digest, at the registry.

@@ -1,0 +1,1 @@
+//! Listeners on the executor's events. None of them can change an outcome.

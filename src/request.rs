@@ -1,0 +1,1 @@
+//! Event + inputs → what is asked for. Pure.

@@ -1,0 +1,1 @@
+//! The GitHub runner's files and workflow commands: outputs, state, summary, masks, annotations.
