@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ExitStatus, Outcome};
+use crate::domain::ExitStatus;
 
 /// What kind of failure it is: decides the exit status, the outcome, and which troubleshooting entry fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,8 @@ pub enum FailureKind {
     Health,
     /// A smoke test failed.
     Smoke,
+    /// Another run, or a person, changed the instance meanwhile.
+    Superseded,
     /// The run was cancelled.
     Cancelled,
     /// A defect of the Action itself.
@@ -101,15 +103,10 @@ impl Failure {
             | FailureKind::CrashLoop
             | FailureKind::Health
             | FailureKind::Smoke
+            | FailureKind::Superseded
             | FailureKind::Cancelled => ExitStatus::NotDeployed,
             FailureKind::Internal => ExitStatus::PersonNeeded,
         }
-    }
-
-    /// The outcome when this failure stops a run before anything was touched.
-    #[must_use]
-    pub const fn outcome_before_any_change(&self) -> Outcome {
-        Outcome::Refused
     }
 }
 

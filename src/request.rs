@@ -1,1 +1,305 @@
-//! Event + inputs → what is asked for. Pure.
+//! Event + inputs → what is asked for. Pure: whatever happens at GitHub is a request, or a refusal with its reason.
+
+use crate::{
+    cli::{Command, DryRun, Inputs},
+    config::{self, Config, Environment},
+    domain::{EnvironmentName, Sha, Strategy, Version},
+    event::{Comment, Dispatch, GitRef, GithubEvent, Push},
+    failure::{Failure, FailureKind},
+};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Bring a version to an environment.
+    Deploy(Deploy),
+    /// Show what that would do.
+    Plan(Deploy),
+    /// Show what runs in an environment, or in all.
+    Status(Option<EnvironmentName>),
+    /// Finish or make safe what an earlier run left.
+    Resume,
+    /// There is nothing to do, and that is right.
+    Nothing {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A version for an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deploy {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What.
+    pub version: Version,
+    /// Its commit, where known.
+    pub sha: Option<Sha>,
+    /// The branch or tag, where known.
+    pub git_ref: Option<String>,
+    /// Who caused it, where known.
+    pub actor: Option<String>,
+}
+
+/// What GitHub says of the run beside the event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunContext {
+    /// `GITHUB_SHA`.
+    pub sha: Option<Sha>,
+    /// `GITHUB_REF`.
+    pub target: Option<GitRef>,
+    /// `GITHUB_ACTOR`.
+    pub actor: Option<String>,
+}
+
+fn refuse(what: impl Into<String>, next: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Request, what, "this workflow run").meaning("nothing was touched").next(next)
+}
+
+/// What `event` and `inputs` ask for.
+///
+/// # Errors
+/// A refusal (kind `Request`): what is wrong and what to do instead.
+pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    match inputs.command {
+        Command::Auto => automatic(event, context, inputs, config),
+        Command::Deploy => deploy(explicit(event, context, inputs, config)?, inputs),
+        Command::Plan => Ok(Request::Plan(explicit(event, context, inputs, config)?)),
+        Command::Status => {
+            inputs.environment.as_ref().map(|name| find(name, config)).transpose()?;
+            Ok(Request::Status(inputs.environment.clone()))
+        }
+        Command::Resume => Ok(Request::Resume),
+        Command::Rollback | Command::Promote | Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => {
+            Err(not_here(inputs.command.word()))
+        }
+        Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
+            Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
+        }
+    }
+}
+
+fn not_here(command: &str) -> Failure {
+    refuse(
+        format!("`{command}` is not carried out by this version of deploy-action"),
+        "do it by hand as the runbook says, or use a version of deploy-action that has this command",
+    )
+}
+
+/// `dry-run: true` turns a deployment into its plan.
+fn deploy(deploy: Deploy, inputs: &Inputs) -> Result<Request, Failure> {
+    Ok(match inputs.dry_run {
+        DryRun::Yes => Request::Plan(deploy),
+        DryRun::No => Request::Deploy(deploy),
+    })
+}
+
+fn automatic(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    let Some(event) = event else {
+        return Err(refuse("there is no GitHub event, so nothing says what to do", "name a command: deploy-action plan dev --version develop-a1b2c3d"));
+    };
+    match event {
+        GithubEvent::Push(push) => pushed(push, inputs, config),
+        GithubEvent::Dispatch(dispatch) => dispatched(dispatch, context, inputs, config),
+        GithubEvent::Comment(comment) => commented(comment),
+        GithubEvent::Schedule => Ok(Request::Resume),
+        GithubEvent::Release { tag, .. } => Err(refuse(
+            format!("a release is not a trigger: the push of its tag {} already is", shown(tag)),
+            "trigger the workflow by `on: push: tags`, or set `command: deploy`",
+        )),
+        GithubEvent::PullRequest { number, .. } => Err(refuse(
+            format!("pull request #{number} is not merged code, and deploying it would run it with this repository's secrets"),
+            "trigger the workflow by `on: push` of the branch that it is merged to",
+        )),
+        GithubEvent::MergeGroup => Err(refuse(
+            "the merge queue's branches are not deployed: they may still be thrown away",
+            "trigger the workflow by `on: push` of the branch that the queue merges to",
+        )),
+        GithubEvent::Other(name) => Err(refuse(
+            format!("the event {} deploys nothing by itself", shown(name)),
+            "trigger the workflow by push, workflow_dispatch, issue_comment or schedule, or name a `command`",
+        )),
+    }
+}
+
+fn shown(text: &str) -> String {
+    crate::domain::NotA::new(text, "").given
+}
+
+fn pushed(push: &Push, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    let (kind, name) = kind(&push.target);
+    let Some(sha) = &push.after else {
+        return Ok(Request::Nothing { reason: format!("{kind} {} was deleted, which deploys nothing; what it deployed runs on", shown(name)) });
+    };
+    let matching: Vec<&Environment> = config.environments.values().filter(|environment| matches(environment, &push.target)).collect();
+    let environment = match (matching.as_slice(), &inputs.environment) {
+        (_, Some(name)) => find(name, config)?,
+        ([one], None) => *one,
+        ([], None) => return Err(nowhere(kind, name, config)),
+        (several, None) => {
+            let names: Vec<&str> = several.iter().map(|environment| environment.name.as_str()).collect();
+            return Err(refuse(
+                format!("{kind} {} belongs to several environments: {}", shown(name), names.join(", ")),
+                "make their `when` patterns exclude each other, or set the input `environment`",
+            ));
+        }
+    };
+    deploy(wanted(environment, Some(&push.target), Some(sha), push.actor.clone(), inputs)?, inputs)
+}
+
+fn kind(target: &GitRef) -> (&'static str, &str) {
+    match target {
+        GitRef::Branch(name) => ("branch", name),
+        GitRef::Tag(name) => ("tag", name),
+    }
+}
+
+fn matches(environment: &Environment, target: &GitRef) -> bool {
+    let (pattern, name) = match target {
+        GitRef::Branch(name) => (&environment.when.branch, name),
+        GitRef::Tag(name) => (&environment.when.tag, name),
+    };
+    pattern.as_ref().is_some_and(|pattern| config::matches(pattern, name))
+}
+
+fn nowhere(kind: &str, name: &str, config: &Config) -> Failure {
+    let configured: Vec<String> = config
+        .environments
+        .values()
+        .flat_map(|environment| {
+            let of = |kind: &str, pattern: &Option<String>| pattern.as_ref().map(|pattern| format!("{} by {kind} {pattern}", environment.name));
+            [of("branch", &environment.when.branch), of("tag", &environment.when.tag)]
+        })
+        .flatten()
+        .collect();
+    refuse(
+        format!("{kind} {} deploys no environment; configured: {}", shown(name), if configured.is_empty() { "none".into() } else { configured.join(", ") }),
+        "narrow the workflow's `on: push` to what is configured, or add the branch or tag to an environment's `when`",
+    )
+}
+
+/// DESIGN: a dispatch with the input `command`, or with `environment` alone, which is the runbook's manual rollback.
+fn dispatched(dispatch: &Dispatch, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    let given = |name: &str| dispatch.inputs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let bad = |name: &str, error: &dyn std::fmt::Display| refuse(format!("the workflow's input `{name}`: {error}"), format!("correct `{name}` and start it again"));
+    let mut inputs = inputs.clone();
+    if let Some(text) = given("environment") {
+        inputs.environment = Some(text.parse().map_err(|error| bad("environment", &error))?);
+    }
+    if let Some(text) = given("version") {
+        inputs.version = Some(text.parse().map_err(|error| bad("version", &error))?);
+    }
+    inputs.command = match given("command") {
+        Some(word) => {
+            let known = crate::cli::COMMANDS.iter().find(|(_, known, _)| *known == word && *known != "auto");
+            known.map(|(command, ..)| *command).ok_or_else(|| bad("command", &format!("`{}` is no command", shown(word))))?
+        }
+        None if inputs.environment.is_some() => Command::Rollback,
+        None => {
+            return Err(refuse(
+                "a dispatch without the inputs `command` and `environment` does not say what to do",
+                "start it with -f environment=NAME (rollback), or -f command=deploy -f environment=NAME",
+            ));
+        }
+    };
+    derive(Some(&GithubEvent::Dispatch(dispatch.clone())), context, &inputs, config)
+}
+
+/// Comments that are commands; anything else people write is none of our business.
+fn commented(comment: &Comment) -> Result<Request, Failure> {
+    let first = comment.body.split_whitespace().next().unwrap_or_default();
+    match first {
+        "/ready-for-prod" | "/approve" | "/reject" | "/override" if comment.action == "created" && comment.body.starts_with('/') => {
+            Err(not_here(first))
+        }
+        _ => Ok(Request::Nothing { reason: "the comment is no command".into() }),
+    }
+}
+
+/// A deployment that was named: by input, or by what the run is of.
+fn explicit(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Deploy, Failure> {
+    let (target, sha, actor) = match event {
+        Some(GithubEvent::Push(push)) => (Some(&push.target), push.after.as_ref(), push.actor.clone()),
+        Some(GithubEvent::Dispatch(dispatch)) => {
+            (dispatch.target.as_ref().or(context.target.as_ref()), context.sha.as_ref(), dispatch.actor.clone())
+        }
+        Some(_) | None => (context.target.as_ref(), context.sha.as_ref(), None),
+    };
+    let environment = match &inputs.environment {
+        Some(name) => find(name, config)?,
+        None => {
+            let matching: Vec<&Environment> =
+                config.environments.values().filter(|environment| target.is_some_and(|target| matches(environment, target))).collect();
+            match (matching.as_slice(), config.environments.len()) {
+                ([one], _) => *one,
+                ([], 1) => config.environments.values().next().ok_or_else(|| refuse("no environment is configured", "configure one"))?,
+                _ => {
+                    let names: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
+                    return Err(refuse(format!("which environment? There are {}", names.join(", ")), "set the input `environment`"));
+                }
+            }
+        }
+    };
+    wanted(environment, target, sha, actor.or_else(|| context.actor.clone()), inputs)
+}
+
+fn find<'a>(name: &EnvironmentName, config: &'a Config) -> Result<&'a Environment, Failure> {
+    config.environments.get(name).ok_or_else(|| {
+        let names: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
+        let hint = config::nearest(name.as_str(), names.iter().copied()).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+        refuse(format!("there is no environment `{name}`{hint} Configured: {}", names.join(", ")), "correct the input `environment`")
+    })
+}
+
+/// The version: as given, else the environment's `tag` with its placeholders filled in.
+fn wanted(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>, actor: Option<String>, inputs: &Inputs) -> Result<Deploy, Failure> {
+    let version = match &inputs.version {
+        Some(version) => version.clone(),
+        None => fill(environment, target, sha)?,
+    };
+    // The commit is known only for the version that it belongs to.
+    let sha = if inputs.version.is_some() { None } else { sha.cloned() };
+    if environment.strategy == Strategy::Canary
+        && let Some(GitRef::Tag(tag)) = target
+        && inputs.version.is_none()
+        && !is_release(tag)
+    {
+        return Err(refuse(
+            format!("tag {} is no release version such as v1.2.3", shown(tag)),
+            "push a tag of the form vMAJOR.MINOR.PATCH, or narrow the environment's `when: { tag: … }`",
+        ));
+    }
+    let git_ref = target.map(|target| kind(target).1.to_owned());
+    Ok(Deploy { environment: environment.name.clone(), version, sha, git_ref, actor })
+}
+
+/// `v1.2.3`, with or without a pre-release part.
+fn is_release(tag: &str) -> bool {
+    let numbers = tag.strip_prefix('v').unwrap_or(tag).split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<&str> = numbers.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.len() < 10 && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn fill(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>) -> Result<Version, Failure> {
+    let template = environment.tag.as_str();
+    let lacking = |placeholder: &str, what: &str| {
+        refuse(
+            format!("the tag of {} is `{template}`, and there is no {what} to put in for {placeholder}", environment.name),
+            "set the input `version` to the image tag",
+        )
+    };
+    let mut filled = template.to_owned();
+    if template.contains("{sha}") {
+        filled = filled.replace("{sha}", sha.ok_or_else(|| lacking("{sha}", "commit"))?.short());
+    }
+    if template.contains("{version}") {
+        let Some(GitRef::Tag(tag)) = target else { return Err(lacking("{version}", "git tag")) };
+        filled = filled.replace("{version}", tag);
+    }
+    if template.contains("{branch}") {
+        let Some(GitRef::Branch(branch)) = target else { return Err(lacking("{branch}", "branch")) };
+        let safe: String = branch.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }).collect();
+        filled = filled.replace("{branch}", &safe);
+    }
+    filled.parse().map_err(|error| refuse(format!("the tag of {} comes out as no image tag: {error}", environment.name), "set the input `version`, or change `tag`"))
+}

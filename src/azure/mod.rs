@@ -1,1 +1,17 @@
-//! Azure Resource Manager: login, container groups, long-running operations, its errors. Decides nothing.
+//! Azure Resource Manager: login, container groups, long-running operations, its errors.
+//! Does what it is told and says what it found; decides nothing.
+
+/// Container groups: read, write, delete, logs.
+pub mod container_groups;
+/// A container group's definition: the body that is sent, and how an existing group compares with it. Pure.
+pub mod definition;
+mod error;
+mod login;
+/// The checked way to set any property of Microsoft's schema. Pure.
+pub mod passthrough;
+mod resource_manager;
+mod wire;
+
+pub use error::AzureError;
+pub use login::Login;
+pub use resource_manager::{ResourceManager, Settings};

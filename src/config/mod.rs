@@ -1,12 +1,28 @@
 //! `deploy.yml`: its surface, defaults, validation and JSON Schema.
 //! Reads text, gives plain data; knows nothing of Azure's or GitHub's wire formats.
 
+mod check;
 mod container;
+mod error;
+mod pattern;
+mod read;
+mod reference;
+mod schema;
+mod shape;
+mod surface;
+mod tree;
 
 pub use container::{
     Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
     Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,
 };
+
+pub(crate) use check::nearest;
+pub use error::{ConfigError, Problem};
+pub use pattern::matches;
+pub use read::{load, parse};
+pub use reference::reference;
+pub use schema::schema;
 
 use std::{collections::BTreeMap, time::Duration};
 

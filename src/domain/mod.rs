@@ -11,7 +11,7 @@ mod strategy;
 pub use image::{Digest, ImageReference, ImageRepository, Version};
 pub use names::{EnvironmentName, InstanceName, RolloutId, Sha};
 pub use outcome::{ExitStatus, Outcome};
-pub use secret::{Masks, Secret};
+pub use secret::{Masks, SHORTEST, Secret};
 pub use share::Share;
 pub use strategy::{Role, Strategy};
 

@@ -7,6 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// What stands where a secret was; GitHub's runner prints the same.
 const MASK: &str = "***";
 
+/// Characters under which a text is not masked.
+pub const SHORTEST: usize = 4;
+
 /// A value that never prints itself.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -43,20 +46,17 @@ impl fmt::Debug for Masks {
 
 impl Masks {
     /// Adds a secret: the whole value, each of its lines (a private key is logged line by line), and the form that each
-    /// takes inside JSON. Lines under 4 characters are left out, they would mask ordinary text; a whole value is always in.
+    /// takes inside JSON. What is shorter than [`SHORTEST`] is left out: masking `1` would mask every number.
     pub fn add(&mut self, secret: &Secret) {
         let value = secret.expose();
-        if value.trim().is_empty() {
-            return;
-        }
-        let lines = value.lines().map(str::trim).filter(|line| line.len() >= 4);
-        let mut texts: Vec<String> = lines.map(str::to_owned).collect();
+        let mut texts: Vec<String> = value.lines().map(str::trim).map(str::to_owned).collect();
         texts.push(value.to_owned());
         texts.push(value.trim().to_owned());
         for text in texts.clone() {
             let json = serde_json::Value::String(text).to_string();
             texts.push(json.trim_matches('"').to_owned());
         }
+        texts.retain(|text| text.trim().chars().count() >= SHORTEST);
         self.0.extend(texts.into_iter().map(Secret::new));
         // Longest first, so that a secret that contains another is masked whole.
         self.0.sort_by_key(|s| std::cmp::Reverse(s.expose().len()));
@@ -97,8 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_masks_nothing() {
+    fn an_empty_or_tiny_secret_masks_nothing() {
         let mut masks = Masks::default();
+        masks.add(&Secret::new("ext".into()));
         masks.add(&Secret::new(String::new()));
         masks.add(&Secret::new("\n".into()));
         assert_eq!(masks.scrub("text"), "text");

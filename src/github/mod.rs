@@ -1,1 +1,120 @@
-//! GitHub's REST API: deployments and their statuses. Decides nothing.
+//! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing.
+
+/// Deployments and their statuses.
+pub mod deployments;
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::{domain::Secret, http};
+
+/// The version of the API that was read for this (GitHub Docs, "API versions").
+const API_VERSION: &str = "2022-11-28";
+
+/// How often a call is tried.
+const TRIES: u32 = 3;
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(8);
+
+/// The longest wait for a rate limit: reports do not hold up a rollout's end for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A repository at GitHub, as one token sees it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Secret,
+    repository: String,
+}
+
+/// Why GitHub did not do it: one sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GithubError(String);
+
+impl Client {
+    /// A client for `repository` (`OWNER/NAME`) at `base` (`GITHUB_API_URL`); sends nothing yet.
+    #[must_use]
+    pub const fn new(http: reqwest::Client, base: Url, token: Secret, repository: String) -> Self {
+        Self { http, base, token, repository }
+    }
+
+    /// Sends a call below the repository and reads its answer. `permission` is what the token needs, for the error.
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Value>, permission: &str) -> Result<T, GithubError> {
+        let mut url = self.base.clone();
+        let owner_and_name = self.repository.split('/');
+        url.path_segments_mut()
+            .map_err(|()| GithubError(format!("{} cannot be GitHub's API", self.base)))?
+            .pop_if_empty()
+            .push("repos")
+            .extend(owner_and_name)
+            .extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut wait = Duration::from_secs(1);
+        for last in (0..TRIES).rev() {
+            let mut request = self
+                .http
+                .request(method.clone(), url.clone())
+                .bearer_auth(self.token.expose())
+                .header("accept", "application/vnd.github+json")
+                .header("x-github-api-version", API_VERSION)
+                .timeout(ANSWER);
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let (why, after) = match request.send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    return answer.json().await.map_err(|error| GithubError(format!("GitHub's answer cannot be read: {}", http::cause(&error))));
+                }
+                Ok(answer) => match passing(&answer) {
+                    Some(after) => (format!("HTTP {}", answer.status()), after),
+                    None => return Err(refused(answer, permission).await),
+                },
+                // A POST whose answer was lost may have taken effect: a second deployment would be worse than none reported.
+                Err(error) if method == Method::POST && !error.is_connect() => return Err(GithubError(http::cause(&error))),
+                Err(error) => (http::cause(&error), None),
+            };
+            if last == 0 {
+                return Err(GithubError(format!("GitHub's API: {why}")));
+            }
+            tokio::time::sleep(after.unwrap_or(wait).min(LONGEST_WAIT)).await;
+            wait *= 2;
+        }
+        Err(GithubError("GitHub's API was not asked".into()))
+    }
+}
+
+/// Whether the same call may succeed later, and when (GitHub Docs, "Best practices for using the REST API").
+fn passing(answer: &reqwest::Response) -> Option<Option<Duration>> {
+    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let status = answer.status();
+    let limited = status == StatusCode::FORBIDDEN && (retry_after.is_some() || header("x-ratelimit-remaining") == Some("0"));
+    (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || limited).then_some(retry_after)
+}
+
+#[derive(serde::Deserialize)]
+struct Message {
+    #[serde(default)]
+    message: String,
+}
+
+async fn refused(answer: reqwest::Response, permission: &str) -> GithubError {
+    let status = answer.status();
+    let message = answer.json::<Message>().await.map(|body| body.message).unwrap_or_default();
+    let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
+    let advice = match status {
+        StatusCode::UNAUTHORIZED => "; the token in github-token is not valid".to_owned(),
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => format!("; give the job `permissions: {permission}`"),
+        _ => String::new(),
+    };
+    GithubError(format!("GitHub answered HTTP {}: {message}{advice}", status.as_u16()))
+}

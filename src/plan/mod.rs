@@ -1,5 +1,8 @@
 //! (Request, Config, Observed) → ordered steps, or a refusal with its reason. Pure: no clock, no client.
 
+mod direct;
+
+pub use direct::plan as direct;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,1 +1,0 @@
-//! The whole run: wires the parts together for each command. Decides nothing itself.

@@ -1,0 +1,113 @@
+//! The whole run: wires the parts together for each command and returns the exit status. Decides nothing itself.
+
+mod deploy;
+mod resume;
+mod session;
+mod status;
+mod terminal_commands;
+mod wiring;
+
+use std::{ffi::OsString, io::Write, time::Duration};
+
+use session::Session;
+
+use crate::{
+    cli::{self, Command, Inputs, Parsed},
+    config,
+    domain::ExitStatus,
+    event,
+    execute::Ending,
+    failure::{Failure, FailureKind},
+    report::terminal::{self, Paint},
+    request::{self, Request},
+    runner::Runner,
+};
+
+/// How long reports that cross a network may take once the rollout is over: the world is safe, people wait for the message.
+const REPORTS_LIMIT: Duration = Duration::from_secs(15);
+
+/// The largest event file that is read: GitHub cuts payloads at 25 MB (GitHub Docs, webhook payload limits).
+const EVENT_BYTES: u64 = 25 * 1024 * 1024;
+
+/// Runs `args` (with the program's name) in the environment `env`; gives the process's exit status.
+pub async fn run(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> ExitStatus {
+    let runner = Runner::from_environment(env);
+    let inputs = match cli::parse(args, env) {
+        Ok(Parsed::Run(inputs)) => *inputs,
+        Ok(Parsed::Print(text)) => {
+            let _ = anstream::print!("{text}");
+            return ExitStatus::Success;
+        }
+        Err(failure) => {
+            let paint = session::paint(cli::Color::Auto, &runner, env);
+            terminal::print_failure(Box::new(std::io::stderr()), paint, runner.place, &crate::domain::Masks::default(), &failure);
+            return failure.exit_status();
+        }
+    };
+    // Before anything else is printed: from here on the runner masks every secret itself, too.
+    let _ = std::io::stdout().write_all(runner.mask_commands(&inputs.masks).as_bytes());
+    let paint = session::paint(inputs.color, &runner, env);
+    match carry_out(inputs.clone(), runner.clone(), paint).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            terminal::print_failure(Box::new(std::io::stdout()), paint, runner.place, &inputs.masks, &failure);
+            session::refused_before_a_rollout(&runner, &inputs.masks, &failure);
+            failure.exit_status()
+        }
+    }
+}
+
+async fn carry_out(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitStatus, Failure> {
+    match inputs.command {
+        Command::Schema => return Ok(terminal_commands::schema(&inputs)),
+        Command::Completions => return Ok(terminal_commands::completions(&inputs)),
+        Command::Replay => return terminal_commands::replay(&inputs),
+        Command::Validate => return terminal_commands::validate(&inputs),
+        Command::Resume if runner.saved("outcome").is_some() || (runner.saved("rollout").is_none() && runner.event.is_none()) => {
+            println!("nothing to finish: the run before this step ended by itself");
+            return Ok(ExitStatus::Success);
+        }
+        _ => {}
+    }
+    let config = config::load(&inputs.config)?;
+    let event = read_event(&runner)?;
+    let request = request::derive(event.as_ref(), &runner.context, &inputs, &config)?;
+    let session = Session::new(inputs, runner, paint)?;
+    let ending = match request {
+        Request::Deploy(wanted) => {
+            let id = session.rollout_id(&wanted.environment)?;
+            deploy::deploy(&session, &config, &wanted, &id, deploy::Intent::CarryOut).await?
+        }
+        Request::Plan(wanted) => {
+            let id = session.rollout_id(&wanted.environment)?;
+            deploy::deploy(&session, &config, &wanted, &id, deploy::Intent::Show).await?
+        }
+        Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
+        Request::Resume => return resume::resume(&session, &config).await,
+        Request::Nothing { reason } => {
+            println!("nothing to do: {reason}");
+            return Ok(ExitStatus::Success);
+        }
+    };
+    Ok(exit(&ending))
+}
+
+const fn exit(ending: &Ending) -> ExitStatus {
+    ending.exit
+}
+
+/// The event that GitHub started this run for, where it did.
+fn read_event(runner: &Runner) -> Result<Option<event::GithubEvent>, Failure> {
+    let Some((name, path)) = &runner.event else { return Ok(None) };
+    let unreadable = |why: String| {
+        Failure::new(FailureKind::Request, format!("GitHub's event file cannot be read: {why}"), path.display().to_string())
+            .meaning("nothing was touched")
+            .next("GitHub writes this file: look whether a step before this one removed it")
+    };
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > EVENT_BYTES {
+        return Err(unreadable(format!("it has {size} bytes")));
+    }
+    let payload = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    event::parse(name, &payload).map(Some)
+}

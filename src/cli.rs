@@ -1,1 +1,0 @@
-//! Flags, `INPUT_*` and environment variables, from one table.

@@ -1,0 +1,69 @@
+//! The GitHub deployment of a rollout and its statuses. Runs beside the rollout; cannot hold it up.
+
+use tokio::sync::watch;
+
+use super::story::{self, Story};
+use crate::{
+    domain::Outcome,
+    github::{
+        Client,
+        deployments::{self, Deployment, DeploymentId, State, Status},
+    },
+};
+
+/// Whether the deployment may exist already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// This run creates it.
+    New,
+    /// An earlier process of this run may have created it.
+    Resumed,
+}
+
+/// Creates the deployment once the rollout changes anything, and says how it ended.
+pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watch::Receiver<Story>) -> Result<(), String> {
+    let started = wait(&mut stories, |story| story.plan.is_some() || story.end.is_some()).await;
+    let Some(rollout) = started.rollout.clone() else { return Ok(()) };
+    // What is refused before the plan was made is no deployment.
+    if started.plan.is_none() {
+        return Ok(());
+    }
+    let failed = |error: crate::github::GithubError| error.to_string();
+    let environment = rollout.environment.as_str();
+    let found = match beginning {
+        Beginning::New => None,
+        Beginning::Resumed => deployments::find(&client, environment, rollout.id.as_str()).await.map_err(failed)?,
+    };
+    let id: DeploymentId = match found {
+        Some(id) => id,
+        None => {
+            let Some(git_ref) = rollout.sha.as_deref().or(rollout.git_ref.as_deref()) else { return Ok(()) };
+            let deployment =
+                Deployment { git_ref, environment, version: rollout.version.as_str(), rollout: rollout.id.as_str() };
+            deployments::create(&client, &deployment).await.map_err(failed)?
+        }
+    };
+    let status = |state, description| Status { state, description, environment_url: rollout.url.as_deref(), log_url: rollout.run_url.as_deref() };
+    if started.end.is_none() {
+        deployments::set_status(&client, id, &status(State::InProgress, "deploying")).await.map_err(failed)?;
+    }
+    let ended = wait(&mut stories, |story| story.end.is_some()).await;
+    let Some(end) = &ended.end else { return Ok(()) };
+    let state = match end.outcome {
+        Outcome::Healthy | Outcome::Unchanged => State::Success,
+        Outcome::Failed | Outcome::Held => State::Failure,
+        Outcome::Refused => State::Error,
+        Outcome::RolledBack => State::Inactive,
+    };
+    let description = end.failure.as_ref().map_or_else(|| story::headline(&ended), |failure| failure.what.clone());
+    deployments::set_status(&client, id, &status(state, &description)).await.map_err(failed)
+}
+
+/// The first story that is `enough`, or the last there is.
+async fn wait(stories: &mut watch::Receiver<Story>, enough: impl FnMut(&Story) -> bool) -> Story {
+    let found = stories.wait_for(enough).await.map(|story| story.clone());
+    match found {
+        Ok(story) => story,
+        Err(_) => stories.borrow().clone(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Slack: with a bot token one message that is updated as the run goes, with a webhook a single one at the end.
+//! Cannot hold anything up: it runs beside the rollout, and each call has its limit.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
+use url::Url;
+
+use super::story::{self, Story};
+use crate::{
+    domain::{Masks, Outcome, Secret},
+    http,
+};
+
+/// Characters of a section's text and of a field (Slack: Block Kit reference: 3000 and 2000).
+const SECTION: usize = 2900;
+const FIELD: usize = 1900;
+
+/// Between two updates of a message (Slack: chat.update is tier 3, about 50 a minute).
+const BETWEEN: Duration = Duration::from_millis(1200);
+
+/// How long one call may take, and how often it is tried.
+const ANSWER: Duration = Duration::from_secs(5);
+const TRIES: u32 = 3;
+
+/// The longest wait that Slack may ask for by Retry-After.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Where messages go.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// By the Web API: the message is updated.
+    Bot {
+        /// A bot's token.
+        token: Secret,
+        /// Base of the API.
+        api: Url,
+        /// The channel.
+        channel: String,
+    },
+    /// By an incoming webhook: one message at the end.
+    Webhook(Secret),
+}
+
+/// Sends what the story says, until it has ended.
+///
+/// # Errors
+/// Why the last message could not be delivered.
+pub(super) async fn tell(client: reqwest::Client, destination: Destination, masks: Masks, mut stories: watch::Receiver<Story>) -> Result<(), String> {
+    let mut ts: Option<String> = None;
+    let mut trouble = None;
+    loop {
+        let story = stories.borrow_and_update().clone();
+        let over = story.end.is_some();
+        let mut next = Instant::now();
+        if story.rollout.is_some() && (over || matches!(destination, Destination::Bot { .. })) {
+            let message = scrub(message(&story), &masks);
+            match send(&client, &destination, message, ts.as_deref()).await {
+                Ok(sent) => {
+                    ts = sent.or(ts);
+                    trouble = None;
+                }
+                Err(why) => trouble = Some(why),
+            }
+            next += BETWEEN;
+        }
+        if over {
+            return trouble.map_or(Ok(()), Err);
+        }
+        // The end is told at once; what happens on the way at Slack's pace, the latest state only.
+        if stories.changed().await.is_err() {
+            return trouble.map_or(Ok(()), Err);
+        }
+        while stories.borrow().end.is_none() {
+            let waited = tokio::time::timeout_at(next, stories.changed()).await;
+            match waited {
+                Err(_) => break,
+                Ok(Err(_)) => return trouble.map_or(Ok(()), Err),
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+}
+
+fn scrub(mut message: Value, masks: &Masks) -> Value {
+    fn walk(value: &mut Value, masks: &Masks) {
+        match value {
+            Value::String(text) => *text = masks.scrub(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, masks)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, masks)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    walk(&mut message, masks);
+    message
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Answer {
+    ok: bool,
+    error: String,
+    ts: Option<String>,
+    channel: Option<String>,
+}
+
+/// Sends or updates; gives the message's `ts` (and channel id, which updates need) where there is one.
+async fn send(client: &reqwest::Client, destination: &Destination, mut message: Value, ts: Option<&str>) -> Result<Option<String>, String> {
+    let (url, token) = match destination {
+        Destination::Webhook(url) => (Url::parse(url.expose()).map_err(|_| "the webhook's URL is no URL".to_owned())?, None),
+        Destination::Bot { token, api, channel } => {
+            let (id, method) = match ts.and_then(|ts| ts.split_once('/')) {
+                Some((id, ts)) => {
+                    message["ts"] = json!(ts);
+                    (id, "chat.update")
+                }
+                None => (channel.as_str(), "chat.postMessage"),
+            };
+            message["channel"] = json!(id);
+            let mut url = api.clone();
+            url.path_segments_mut().map_err(|()| "slack-api-url is no base".to_owned())?.pop_if_empty().push(method);
+            (url, Some(token))
+        }
+    };
+    let mut wait = Duration::from_secs(1);
+    for last in (0..TRIES).rev() {
+        let mut request = client.post(url.clone()).json(&message).timeout(ANSWER);
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
+        let (why, after) = match request.send().await {
+            Ok(answer) if answer.status().is_success() => {
+                return match destination {
+                    Destination::Webhook(_) => Ok(None),
+                    Destination::Bot { .. } => accepted(answer.json().await.unwrap_or_default()),
+                };
+            }
+            Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS || answer.status().is_server_error() => {
+                let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+                (format!("HTTP {}", answer.status()), after.map(Duration::from_secs))
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                let body: String = answer.text().await.unwrap_or_default().chars().filter(|c| !c.is_control()).take(100).collect();
+                return Err(format!("HTTP {status} {body}"));
+            }
+            Err(error) => (http::cause(&error), None),
+        };
+        if last == 0 {
+            return Err(why);
+        }
+        tokio::time::sleep(after.unwrap_or(wait).min(LONGEST_WAIT)).await;
+        wait *= 2;
+    }
+    Err("it was not asked".into())
+}
+
+fn accepted(answer: Answer) -> Result<Option<String>, String> {
+    if answer.ok {
+        return Ok(answer.channel.zip(answer.ts).map(|(channel, ts)| format!("{channel}/{ts}")));
+    }
+    let advice = match answer.error.as_str() {
+        "not_in_channel" => ": invite the bot (/invite @deploy-action in the channel)",
+        "channel_not_found" => ": check `notify.slack.channel`; a private channel needs the bot invited",
+        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => ": the token in slack-bot-token is not valid",
+        "missing_scope" => ": give the bot the scope chat:write",
+        "is_archived" => ": the channel is archived",
+        _ => "",
+    };
+    let error: String = answer.error.chars().filter(|c| !c.is_control()).take(100).collect();
+    Err(format!("{error}{advice}"))
+}
+
+/// The message (Block Kit), the runbook's fields in the runbook's order.
+#[must_use]
+pub fn message(story: &Story) -> Value {
+    let headline = story::headline(story);
+    let mut blocks = vec![json!({"type": "section", "text": mrkdwn(&format!("*{}*", escape(&headline)), SECTION)})];
+    let mut fields = Vec::new();
+    let mut field = |name: &str, value: String| fields.push(mrkdwn(&format!("*{name}*\n{value}"), FIELD));
+    if let Some(rollout) = &story.rollout {
+        field("Version", format!("`{}`", escape(rollout.version.as_str())));
+        if let Some(end) = &story.end {
+            field("Duration", story::duration(end.duration_ms));
+        }
+        field("Status", status(story));
+        if let Some(probe) = story.probes.last() {
+            let path = Url::parse(&probe.url).map_or_else(|_| probe.url.clone(), |url| url.path().to_owned());
+            field("Health", format!("{} → {}", escape(&path), escape(&story::answer(&probe.result))));
+        }
+        let links = [("Workflow run", &rollout.run_url), ("Dashboard", &rollout.dashboard)];
+        let links: Vec<String> = links.into_iter().filter_map(|(name, url)| Some(format!("<{}|{name}>", target(url.as_deref()?)))).collect();
+        if !links.is_empty() {
+            field("Logs", links.join(" · "));
+        }
+    }
+    if !fields.is_empty() {
+        blocks.push(json!({"type": "section", "fields": fields}));
+    }
+    if let Some(failure) = story.end.as_ref().and_then(|end| end.failure.as_ref()) {
+        let mut text = format!("*What happened*: {}", escape(&failure.what));
+        if !failure.consequence.is_empty() {
+            text.push_str(&format!("\n*It means*: {}", escape(&failure.consequence)));
+        }
+        let next = story.diagnosis.as_ref().map_or(&failure.next, |diagnosis| &diagnosis.advice);
+        for step in next.iter().take(4) {
+            text.push_str(&format!("\n• {}", escape(step)));
+        }
+        blocks.push(json!({"type": "section", "text": mrkdwn(&text, SECTION)}));
+    }
+    json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+fn status(story: &Story) -> String {
+    match story.end.as_ref().map(|end| end.outcome) {
+        Some(Outcome::Healthy) => "HEALTHY".into(),
+        Some(Outcome::Unchanged) => "HEALTHY (unchanged)".into(),
+        Some(outcome) => outcome.as_str().to_uppercase(),
+        None => {
+            let running = story.steps.iter().position(|step| *step == story::Step::Running);
+            let step = running.and_then(|index| story.plan.as_ref()?.steps.get(index));
+            step.map_or_else(|| "preparing".into(), |step| escape(&step.to_string()))
+        }
+    }
+}
+
+fn mrkdwn(text: &str, most: usize) -> Value {
+    json!({"type": "mrkdwn", "text": cut(text, most)})
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most { text.to_owned() } else { text.chars().take(most).chain(['…']).collect() }
+}
+
+/// `text` as it is, without markup, links or mentions (Slack: "Escaping text"; `<!here>` and `<@U…>` need the `<`). Without
+/// `link_names`, which is never set, a bare `@here` notifies nobody.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn target(url: &str) -> String {
+    url.replace('|', "%7C").replace('<', "%3C").replace('>', "%3E")
+}

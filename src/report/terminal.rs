@@ -1,0 +1,272 @@
+//! The live log: a line when something begins, what happens beneath it, how it ended. Reads the same in GitHub's log and at
+//! a terminal; only annotations are GitHub's alone. Prints, decides nothing.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+
+use super::story::{self, Story};
+use crate::{
+    domain::{Masks, Outcome},
+    execute::{Event, Happening, Rollout, StepEnd},
+    failure::Failure,
+    observe::{ContainerPhase, Instance, Provisioning},
+    plan::{Plan, Step},
+    runner::{Annotation, Annotations, Place, log_safe},
+};
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// Colours, as ANSI escapes; GitHub's log shows them.
+    Colours,
+    /// Plain text.
+    Plain,
+}
+
+/// Where lines go.
+pub type Out = Box<dyn Write + Send>;
+
+/// The live log.
+pub(super) struct Terminal {
+    out: Out,
+    paint: Paint,
+    place: Place,
+    masks: Masks,
+    annotations: Annotations,
+    began: Option<Timestamp>,
+    probes: u32,
+}
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const FAINT: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+impl Terminal {
+    pub(super) fn new(out: Out, paint: Paint, place: Place, masks: Masks) -> Self {
+        Self { out, paint, place, masks, annotations: Annotations::default(), began: None, probes: 0 }
+    }
+
+    fn styled(&self, style: Style, text: &str) -> String {
+        match self.paint {
+            Paint::Colours => format!("{style}{text}{style:#}"),
+            Paint::Plain => text.to_owned(),
+        }
+    }
+
+    /// Prints a line with its time; a reader that went away (a closed pipe) is no error.
+    fn line(&mut self, at: Timestamp, text: &str) {
+        let began = *self.began.get_or_insert(at);
+        let seconds = at.duration_since(began).as_secs_f64().max(0.0);
+        let clock = format!("{:>7}", format!("{seconds:.1}s"));
+        let clock = self.styled(FAINT, &clock);
+        let text = log_safe(&self.masks.scrub(text));
+        let _ = writeln!(self.out, "{clock}  {}", text.replace('\n', "\n         "));
+        let _ = self.out.flush();
+    }
+
+    fn plain(&mut self, text: &str) {
+        let text = log_safe(&self.masks.scrub(text));
+        let _ = writeln!(self.out, "{text}");
+    }
+
+    fn annotate(&mut self, kind: Annotation, title: &str, text: &str) {
+        if self.place == Place::Actions {
+            let (title, text) = (self.masks.scrub(title), self.masks.scrub(text));
+            if let Some(command) = self.annotations.command(kind, &title, &text) {
+                let _ = self.out.write_all(command.as_bytes());
+            }
+        }
+    }
+
+    /// Prints `event`; `story` has heard it already.
+    pub(super) fn print(&mut self, event: &Event, story: &Story) {
+        let at = event.at;
+        match &event.event {
+            Happening::Requested { rollout } => {
+                let head = format!("{} {} → {}", rollout.application, rollout.version, rollout.environment);
+                let head = self.styled(BOLD, &head);
+                self.line(at, &format!("{head}  ({}, rollout {})", rollout.strategy.as_str(), rollout.id));
+                if let Some(actor) = &rollout.actor {
+                    let source = rollout.git_ref.as_deref().unwrap_or("?");
+                    self.line(at, &format!("asked for by {actor}, {source} {}", rollout.sha.as_deref().map_or("", |sha| sha.get(..7).unwrap_or(sha))));
+                }
+            }
+            Happening::Planned { image, plan, observed } => {
+                self.line(at, &format!("image {}@{}", image.repository, image.digest));
+                match &observed.instance {
+                    Some(instance) => self.line(at, &format!("found {}", instance_line(instance))),
+                    None => self.line(at, "found no instance: this is the first deployment"),
+                }
+                self.line(at, "plan:");
+                for (index, step) in plan.steps.iter().enumerate() {
+                    self.line(at, &format!("  {}. {step}{}", index + 1, details(step)));
+                }
+                for notice in &plan.notices {
+                    let text = self.styled(YELLOW, &format!("note: {notice}"));
+                    self.line(at, &text);
+                }
+            }
+            Happening::StepStarted { step } => {
+                self.probes = 0;
+                if let Some(what) = story.plan.as_ref().and_then(|plan| plan.steps.get(*step)) {
+                    let text = self.styled(BOLD, &format!("▶ {what}"));
+                    self.line(at, &text);
+                }
+            }
+            Happening::InstanceState { instance, fresh, .. } => {
+                self.line(at, &format!("  {}", instance_line(instance)));
+                for event in fresh {
+                    let times = if event.count > 1 { format!(" (×{})", event.count) } else { String::new() };
+                    let text = self.styled(FAINT, &format!("  Azure: {}: {}{times}", event.name, event.message));
+                    self.line(at, &text);
+                }
+            }
+            Happening::Retrying { what, why, after_ms } => {
+                let text = self.styled(YELLOW, &format!("  {what}: {why}; again in {}", story::duration(*after_ms)));
+                self.line(at, &text);
+            }
+            Happening::Probe { attempt, of, url, result, .. } => {
+                self.probes += 1;
+                let style = if result.is_good() { GREEN } else { YELLOW };
+                let said = self.styled(style, &story::answer(result));
+                // The first tells where it goes; of the others the number and the answer are enough.
+                let target = if self.probes == 1 { format!("GET {url} ") } else { String::new() };
+                self.line(at, &format!("  {target}probe {attempt}/{of}: {said} ({})", story::duration(result.latency_ms)));
+            }
+            Happening::Smoke { path, url, result, .. } => {
+                let style = if result.is_good() { GREEN } else { RED };
+                let said = self.styled(style, &story::answer(result));
+                let excerpt = if result.is_good() || result.excerpt.is_empty() { String::new() } else { format!("\n    {}", result.excerpt) };
+                let _ = path;
+                self.line(at, &format!("  GET {url} {said} ({}){excerpt}", story::duration(result.latency_ms)));
+            }
+            Happening::StepFinished { end: StepEnd::Done, duration_ms, .. } => {
+                let text = self.styled(GREEN, &format!("✔ done in {}", story::duration(*duration_ms)));
+                self.line(at, &text);
+            }
+            Happening::StepFinished { end: StepEnd::Failed { failure }, duration_ms, .. } => {
+                let text = self.styled(RED, &format!("✘ failed after {}: {}", story::duration(*duration_ms), failure.what));
+                self.line(at, &text);
+            }
+            Happening::Diagnosed { diagnosis } => {
+                for line in super::text::diagnosis(diagnosis) {
+                    self.line(at, &line);
+                }
+            }
+            Happening::Warned { text } => {
+                let line = self.styled(YELLOW, &format!("warning: {text}"));
+                self.line(at, &line);
+                self.annotate(Annotation::Warning, "deploy-action", text);
+            }
+            Happening::ReportFailed { report, why } => {
+                let line = self.styled(YELLOW, &format!("warning: {report} was not told: {why} (this changes nothing else)"));
+                self.line(at, &line);
+                self.annotate(Annotation::Warning, &format!("{report} was not told"), why);
+            }
+            Happening::Finished { outcome, failure, duration_ms, url, .. } => {
+                self.finished(at, story, *outcome, failure.as_ref(), *duration_ms, url.as_deref());
+            }
+        }
+    }
+
+    fn finished(&mut self, at: Timestamp, story: &Story, outcome: Outcome, failure: Option<&Failure>, duration_ms: u64, url: Option<&str>) {
+        let style = match outcome {
+            Outcome::Healthy | Outcome::Unchanged => GREEN,
+            Outcome::RolledBack | Outcome::Held => YELLOW,
+            Outcome::Failed | Outcome::Refused => RED,
+        };
+        let headline = story::headline(story);
+        let text = self.styled(style, &format!("{headline}  ({})", story::duration(duration_ms)));
+        self.line(at, &text);
+        if let Some(failure) = failure {
+            self.line(at, &failure.to_string());
+            self.annotate(Annotation::Error, &headline, &failure.to_string());
+        } else if let (Some(rollout), Outcome::Healthy | Outcome::Unchanged) = (&story.rollout, outcome) {
+            if let Some(url) = url {
+                self.line(at, url);
+            }
+            if !story.is_showing_only() {
+                self.annotate(Annotation::Notice, &headline, &format!("{} runs {}", rollout.environment, rollout.version));
+            }
+        }
+    }
+
+    /// Prints a failure that stopped the run before there was a rollout.
+    pub(super) fn failure(&mut self, failure: &Failure) {
+        let text = self.styled(RED, &format!("error: {failure}"));
+        self.plain(&text);
+        self.annotate(Annotation::Error, "deploy-action", &failure.to_string());
+    }
+}
+
+/// Prints a failure that stopped the run before there was a rollout.
+pub fn print_failure(out: Out, paint: Paint, place: Place, masks: &Masks, failure: &Failure) {
+    Terminal::new(out, paint, place, masks.clone()).failure(failure);
+}
+
+/// What a plan's step says beyond its name.
+fn details(step: &Step) -> String {
+    match step {
+        Step::UpdateInstance { changes, .. } => changes.iter().map(|change| format!("\n       {change}")).collect(),
+        Step::DeleteInstance { why, .. } => format!("\n       because {why}"),
+        Step::AwaitHealth { retries, every_seconds, .. } => format!(" (up to {retries} probes, {every_seconds} s apart)"),
+        Step::Smoke { paths, .. } => format!(": {}", paths.join(", ")),
+        Step::CreateInstance { .. } | Step::KeepInstance { .. } => String::new(),
+    }
+}
+
+/// An instance on one line.
+#[must_use]
+pub fn instance_line(instance: &Instance) -> String {
+    let provisioning = match &instance.provisioning {
+        Provisioning::InProgress(state) if state.is_empty() => "in progress",
+        Provisioning::InProgress(state) => state,
+        Provisioning::Succeeded => "Succeeded",
+        Provisioning::Failed => "Failed",
+        Provisioning::Stopped => "Stopped",
+    };
+    let mut line = format!("{}: {provisioning}", instance.name);
+    if let Some(container) = &instance.container {
+        let phase = match container.phase {
+            ContainerPhase::Waiting => "waiting",
+            ContainerPhase::Running => "running",
+            ContainerPhase::Terminated => "ended",
+            ContainerPhase::Unknown => "state unknown",
+        };
+        line.push_str(&format!(", container {phase}"));
+        if !container.detail.is_empty() {
+            line.push_str(&format!(" ({})", container.detail));
+        }
+        if container.restarts > 0 {
+            line.push_str(&format!(", restarts {}", container.restarts));
+        }
+        if let Some(code) = container.exit_code {
+            line.push_str(&format!(", last exit code {code}"));
+        }
+    }
+    if let Some(version) = &instance.tags.version {
+        line.push_str(&format!(", version {version}"));
+    }
+    if let Some(ip) = &instance.ip {
+        line.push_str(&format!(", {ip}"));
+    }
+    line
+}
+
+/// The plan as `deploy-action plan` prints it.
+#[must_use]
+pub fn plan_text(plan: &Plan, rollout: &Rollout) -> String {
+    let mut text = format!("Plan for {} ({}): {} → {}\n", rollout.environment, plan.strategy.as_str(), plan.previous.as_ref().map_or("nothing", |version| version.as_str()), plan.image.version);
+    for (index, step) in plan.steps.iter().enumerate() {
+        text.push_str(&format!("  {}. {step}{}\n", index + 1, details(step)));
+    }
+    for notice in &plan.notices {
+        text.push_str(&format!("  note: {notice}\n"));
+    }
+    text.push_str(&format!("At most {}. Nothing was changed.", story::duration(plan.limit_seconds * 1000)));
+    text
+}
