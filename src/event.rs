@@ -193,9 +193,13 @@ pub fn parse(name: &str, payload: &[u8]) -> Result<GithubEvent, Failure> {
 }
 
 fn malformed(name: &str, why: &str) -> Failure {
-    Failure::new(FailureKind::Request, format!("the payload of the event {} cannot be read: {why}", crate::domain::NotA::new(name, "").given), "GITHUB_EVENT_PATH")
-        .meaning("nothing was touched")
-        .next("GitHub writes this file: look whether a step before this one changed it")
+    Failure::new(
+        FailureKind::Request,
+        format!("the payload of the event {} cannot be read: {why}", crate::domain::NotA::new(name, "").given),
+        "GITHUB_EVENT_PATH",
+    )
+    .meaning("nothing was touched")
+    .next("GitHub writes this file: look whether a step before this one changed it")
 }
 
 fn push(raw: RawPush) -> Result<Push, Failure> {
@@ -241,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_deleted_branch_has_no_commit() {
-        let payload = br#"{"ref":"refs/heads/x","after":"0000000000000000000000000000000000000000","deleted":true,"sender":{"login":"octocat"}}"#;
+        let payload =
+            br#"{"ref":"refs/heads/x","after":"0000000000000000000000000000000000000000","deleted":true,"sender":{"login":"octocat"}}"#;
         let Ok(GithubEvent::Push(push)) = parse("push", payload) else { panic!("a push") };
         assert_eq!((push.after, push.actor.as_deref()), (None, Some("octocat")));
     }

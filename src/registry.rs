@@ -80,11 +80,15 @@ impl From<RegistryError> for Failure {
                 .meaning(untouched)
                 .next("let the build job push it before this step runs (`needs: build`), with exactly this tag")
                 .next("compare the environment's `tag` in deploy.yml with the tag that the build job pushes"),
-            RegistryError::Denied { image, status } => {
-                Self::new(FailureKind::Image, format!("the registry does not show the image {image} to us (HTTP {status}); a private image that does not exist looks the same"), image)
-                    .meaning(untouched)
-                    .next("check the inputs registry-username and registry-password: a token with read:packages for this package")
-            }
+            RegistryError::Denied { image, status } => Self::new(
+                FailureKind::Image,
+                format!(
+                    "the registry does not show the image {image} to us (HTTP {status}); a private image that does not exist looks the same"
+                ),
+                image,
+            )
+            .meaning(untouched)
+            .next("check the inputs registry-username and registry-password: a token with read:packages for this package"),
             RegistryError::Unreachable { host, why } => {
                 Self::new(FailureKind::Registry, format!("the registry {host} does not answer: {why}"), format!("registry {host}"))
                     .meaning(untouched)
@@ -123,7 +127,9 @@ pub async fn resolve(
     }
     pull.accept(answer.status())?;
     if let Some(digest) = answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok()) {
-        return digest.parse().map_err(|error| RegistryError::Nonsense { image: image.clone(), why: format!("Docker-Content-Digest {error}") });
+        return digest
+            .parse()
+            .map_err(|error| RegistryError::Nonsense { image: image.clone(), why: format!("Docker-Content-Digest {error}") });
     }
     let answer = pull.ask(reqwest::Method::GET, &url, token.as_ref()).await?;
     pull.accept(answer.status())?;
@@ -160,7 +166,8 @@ impl Pull<'_> {
         for tries in 1.. {
             let (why, asked) = match request().timeout(ANSWER).send().await {
                 Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS || answer.status().is_server_error() => {
-                    let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+                    let seconds =
+                        answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
                     (format!("HTTP {}", answer.status()), seconds.map(Duration::from_secs))
                 }
                 Ok(answer) => return Ok(answer),
@@ -180,7 +187,9 @@ impl Pull<'_> {
     fn accept(&self, status: StatusCode) -> Result<(), RegistryError> {
         match status {
             StatusCode::NOT_FOUND => Err(RegistryError::Missing { image: self.image.into() }),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Denied { image: self.image.into(), status: status.as_u16() }),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(RegistryError::Denied { image: self.image.into(), status: status.as_u16() })
+            }
             status if status.is_success() => Ok(()),
             status => Err(RegistryError::Nonsense { image: self.image.into(), why: format!("HTTP {status}") }),
         }

@@ -96,7 +96,10 @@ fn deploy(deploy: Deploy, inputs: &Inputs) -> Result<Request, Failure> {
 
 fn automatic(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
     let Some(event) = event else {
-        return Err(refuse("there is no GitHub event, so nothing says what to do", "name a command: deploy-action plan dev --version develop-a1b2c3d"));
+        return Err(refuse(
+            "there is no GitHub event, so nothing says what to do",
+            "name a command: deploy-action plan dev --version develop-a1b2c3d",
+        ));
     };
     match event {
         GithubEvent::Push(push) => pushed(push, inputs, config),
@@ -129,7 +132,9 @@ fn shown(text: &str) -> String {
 fn pushed(push: &Push, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
     let (kind, name) = kind(&push.target);
     let Some(sha) = &push.after else {
-        return Ok(Request::Nothing { reason: format!("{kind} {} was deleted, which deploys nothing; what it deployed runs on", shown(name)) });
+        return Ok(Request::Nothing {
+            reason: format!("{kind} {} was deleted, which deploys nothing; what it deployed runs on", shown(name)),
+        });
     };
     let matching: Vec<&Environment> = config.environments.values().filter(|environment| matches(environment, &push.target)).collect();
     let environment = match (matching.as_slice(), &inputs.environment) {
@@ -167,13 +172,18 @@ fn nowhere(kind: &str, name: &str, config: &Config) -> Failure {
         .environments
         .values()
         .flat_map(|environment| {
-            let of = |kind: &str, pattern: &Option<String>| pattern.as_ref().map(|pattern| format!("{} by {kind} {pattern}", environment.name));
+            let of =
+                |kind: &str, pattern: &Option<String>| pattern.as_ref().map(|pattern| format!("{} by {kind} {pattern}", environment.name));
             [of("branch", &environment.when.branch), of("tag", &environment.when.tag)]
         })
         .flatten()
         .collect();
     refuse(
-        format!("{kind} {} deploys no environment; configured: {}", shown(name), if configured.is_empty() { "none".into() } else { configured.join(", ") }),
+        format!(
+            "{kind} {} deploys no environment; configured: {}",
+            shown(name),
+            if configured.is_empty() { "none".into() } else { configured.join(", ") }
+        ),
         "narrow the workflow's `on: push` to what is configured, or add the branch or tag to an environment's `when`",
     )
 }
@@ -181,7 +191,9 @@ fn nowhere(kind: &str, name: &str, config: &Config) -> Failure {
 /// DESIGN: a dispatch with the input `command`, or with `environment` alone, which is the runbook's manual rollback.
 fn dispatched(dispatch: &Dispatch, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
     let given = |name: &str| dispatch.inputs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let bad = |name: &str, error: &dyn std::fmt::Display| refuse(format!("the workflow's input `{name}`: {error}"), format!("correct `{name}` and start it again"));
+    let bad = |name: &str, error: &dyn std::fmt::Display| {
+        refuse(format!("the workflow's input `{name}`: {error}"), format!("correct `{name}` and start it again"))
+    };
     let mut inputs = inputs.clone();
     if let Some(text) = given("environment") {
         inputs.environment = Some(text.parse().map_err(|error| bad("environment", &error))?);
@@ -246,13 +258,20 @@ fn explicit(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, 
 fn find<'a>(name: &EnvironmentName, config: &'a Config) -> Result<&'a Environment, Failure> {
     config.environments.get(name).ok_or_else(|| {
         let names: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
-        let hint = config::nearest(name.as_str(), names.iter().copied()).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+        let hint = config::nearest(name.as_str(), names.iter().copied())
+            .map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
         refuse(format!("there is no environment `{name}`{hint} Configured: {}", names.join(", ")), "correct the input `environment`")
     })
 }
 
 /// The version: as given, else the environment's `tag` with its placeholders filled in.
-fn wanted(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>, actor: Option<String>, inputs: &Inputs) -> Result<Deploy, Failure> {
+fn wanted(
+    environment: &Environment,
+    target: Option<&GitRef>,
+    sha: Option<&Sha>,
+    actor: Option<String>,
+    inputs: &Inputs,
+) -> Result<Deploy, Failure> {
     let version = match &inputs.version {
         Some(version) => version.clone(),
         None => fill(environment, target, sha)?,
@@ -301,5 +320,7 @@ fn fill(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>) -
         let safe: String = branch.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }).collect();
         filled = filled.replace("{branch}", &safe);
     }
-    filled.parse().map_err(|error| refuse(format!("the tag of {} comes out as no image tag: {error}", environment.name), "set the input `version`, or change `tag`"))
+    filled.parse().map_err(|error| {
+        refuse(format!("the tag of {} comes out as no image tag: {error}", environment.name), "set the input `version`, or change `tag`")
+    })
 }

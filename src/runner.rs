@@ -194,8 +194,8 @@ pub fn escape_property(text: &str) -> String {
 #[must_use]
 pub fn log_safe(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let begin = line.trim_start();
         let line: String = line.chars().filter(|c| !c.is_control() || *c == '\t' || *c == '\u{1b}').collect();
+        let begin = line.trim_start();
         if begin.starts_with("::") || begin.starts_with("##[") { format!("| {line}") } else { line }
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -1,1 +1,42 @@
-//! The loopback world that deploy-action is tried and tested in.
+//! The loopback world that deploy-action is tried and tested in: Azure, GitHub, its registry, Slack, and the instances.
+//! Never linked into the shipped binary; knows the services as their documentation words them, and nothing of the Action's code.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`world`] | starts everything, and is what tests hold |
+//! | [`fault`] | what can be switched to go wrong |
+//! | [`record`] | every request that arrived, in order |
+//! | `server`, `certificates` | TLS listeners on 127.0.0.1 with a CA made at start |
+//! | `arm` | Azure Resource Manager: resource groups, container groups, operations |
+//! | `entra`, `oidc` | Microsoft's token endpoint, and GitHub's issuer of workflow identities |
+//! | `registry`, `github`, `slack` | what their names say |
+//! | `instance`, `router` | the application in a container, and the address that people use |
+//! | [`configuration`] | a `deploy.yml` for this world |
+//! | [`runner`] | starts the Action's binary as GitHub's runner starts a container action |
+//! | [`message_view`] | how Slack shows a message, on a terminal |
+
+mod arm;
+mod certificates;
+pub mod configuration;
+mod control;
+mod entra;
+pub mod fault;
+mod github;
+mod instance;
+mod json_web_token;
+pub mod message_view;
+mod oidc;
+pub mod record;
+mod registry;
+mod router;
+pub mod runner;
+mod server;
+mod shared;
+mod slack;
+pub mod world;
+
+pub use configuration::Clocks;
+pub use fault::{Fault, Switch, Times};
+pub use record::Recorded;
+pub use runner::{Finished, RunSpec};
+pub use world::{Options, Polling, Urls, World};

@@ -65,7 +65,10 @@ pub(super) fn check(environment: &Environment, secrets: &BTreeMap<String, Secret
     let what = format!("{} is named in `secrets` but not given in the input container-secrets", missing.join(", "));
     Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
         .meaning("nothing was touched: the container would start without it")
-        .next(format!("add a line to the step's `container-secrets`: {0}=${{{{ secrets.{0} }}}}", missing.first().copied().unwrap_or("NAME"))))
+        .next(format!(
+            "add a line to the step's `container-secrets`: {0}=${{{{ secrets.{0} }}}}",
+            missing.first().copied().unwrap_or("NAME")
+        )))
 }
 
 /// The rollout as the reports are told of it.
@@ -85,9 +88,9 @@ pub(super) fn rollout(session: &Session, config: &Config, environment: &Environm
         repository: session.runner.repository().map(str::to_owned),
         commit_url,
         run_url: session.runner.run_url(),
-        url: environment.url.as_ref().map(ToString::to_string),
-        dashboard: config.notify.dashboard.as_ref().map(ToString::to_string),
-        docs: config.notify.docs.as_ref().map(ToString::to_string),
+        url: environment.url.as_ref().map(execute::shown),
+        dashboard: config.notify.dashboard.as_ref().map(execute::shown),
+        docs: config.notify.docs.as_ref().map(execute::shown),
     }
 }
 
@@ -96,7 +99,13 @@ pub(super) fn rollout(session: &Session, config: &Config, environment: &Environm
 ///
 /// # Errors
 /// What [`check`] finds: nothing has been sent yet.
-pub(super) async fn deploy(session: &Session, config: &Config, request: &Deploy, id: &RolloutId, intent: Intent) -> Result<Ending, Failure> {
+pub(super) async fn deploy(
+    session: &Session,
+    config: &Config,
+    request: &Deploy,
+    id: &RolloutId,
+    intent: Intent,
+) -> Result<Ending, Failure> {
     let begun = Instant::now();
     let Some(environment) = config.environments.get(&request.environment) else {
         let what = format!("environment {} is not configured", request.environment);
@@ -109,7 +118,9 @@ pub(super) async fn deploy(session: &Session, config: &Config, request: &Deploy,
     let (emitter, reports) = session.reports(config, id, intent, beginning);
     emitter.emit(Happening::Requested { rollout: told.clone() });
     if let Err(error) = session.begin(&told) {
-        emitter.emit(Happening::Warned { text: format!("GITHUB_STATE cannot be written ({error}): an interrupted run could not be finished") });
+        emitter.emit(Happening::Warned {
+            text: format!("GITHUB_STATE cannot be written ({error}): an interrupted run could not be finished"),
+        });
     }
     for name in &session.inputs.unmaskable {
         emitter.emit(Happening::Warned { text: format!("the secret {name} is too short to be masked in logs") });
@@ -166,9 +177,8 @@ async fn prepare(
     let group = environment.resource_group.as_str();
     let login = session.registry_login();
     // Reads that do not depend on each other: the image at its registry, and the group and instance at Azure.
-    let image = async {
-        registry::resolve(&session.http, &config.image, &request.version, login.as_ref(), &on_retry).await.map_err(Failure::from)
-    };
+    let image =
+        async { registry::resolve(&session.http, &config.image, &request.version, login.as_ref(), &on_retry).await.map_err(Failure::from) };
     let world = async {
         let existence = container_groups::resource_group_exists(&azure, group).await?;
         wiring::require(existence, environment, &config.location)?;

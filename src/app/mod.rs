@@ -35,7 +35,7 @@ pub async fn run(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> E
     let inputs = match cli::parse(args, env) {
         Ok(Parsed::Run(inputs)) => *inputs,
         Ok(Parsed::Print(text)) => {
-            let _ = anstream::print!("{text}");
+            anstream::print!("{text}");
             return ExitStatus::Success;
         }
         Err(failure) => {

@@ -14,9 +14,8 @@ use crate::{
 
 pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
     let saved = |name: &str| session.runner.saved(name);
-    let left: Option<(EnvironmentName, RolloutId, Version)> = (|| {
-        Some((saved("environment")?.parse().ok()?, saved("rollout")?.parse().ok()?, saved("version")?.parse().ok()?))
-    })();
+    let left: Option<(EnvironmentName, RolloutId, Version)> =
+        (|| Some((saved("environment")?.parse().ok()?, saved("rollout")?.parse().ok()?, saved("version")?.parse().ok()?)))();
     let Some((name, id, version)) = left else {
         println!("nothing to finish: no run before this one left anything");
         return Ok(ExitStatus::Success);
@@ -45,9 +44,10 @@ pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitSta
     let told = deploy::rollout(session, config, environment, &request, &id);
     let (emitter, reports) = session.reports(config, &id, deploy::Intent::CarryOut, Beginning::Resumed);
     emitter.emit(Happening::Requested { rollout: told });
-    let failure = Failure::new(FailureKind::Cancelled, "the run was interrupted before it had changed anything", environment.instance.to_string())
-        .meaning("what ran before still runs")
-        .next("run the workflow again when you want it deployed");
+    let failure =
+        Failure::new(FailureKind::Cancelled, "the run was interrupted before it had changed anything", environment.instance.to_string())
+            .meaning("what ran before still runs")
+            .next("run the workflow again when you want it deployed");
     let ending = Ending { outcome: Outcome::Refused, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None };
     ending.tell(&emitter, std::time::Duration::ZERO);
     drop(emitter);

@@ -30,7 +30,8 @@ impl Session {
     pub(super) fn new(inputs: Inputs, runner: Runner, paint: Paint) -> Result<Self, Failure> {
         let http = http::client()?;
         let cancel = Cancel::listen().map_err(|error| {
-            Failure::new(FailureKind::Internal, format!("no signal handler could be set: {error}"), "this process").meaning("nothing was touched")
+            Failure::new(FailureKind::Internal, format!("no signal handler could be set: {error}"), "this process")
+                .meaning("nothing was touched")
         })?;
         Ok(Self { inputs, runner, http, cancel, paint })
     }
@@ -39,7 +40,9 @@ impl Session {
     pub(super) fn rollout_id(&self, environment: &EnvironmentName) -> Result<RolloutId, Failure> {
         let run = self.runner.run().unwrap_or_else(|| format!("local-{}", Timestamp::now().as_second()));
         let id = format!("{environment}-{}", run.to_lowercase());
-        id.parse().map_err(|error| Failure::new(FailureKind::Request, format!("GITHUB_RUN_ID: {error}"), "this run").meaning("nothing was touched"))
+        id.parse().map_err(|error| {
+            Failure::new(FailureKind::Request, format!("GITHUB_RUN_ID: {error}"), "this run").meaning("nothing was touched")
+        })
     }
 
     pub(super) fn registry_login(&self) -> Option<RegistryLogin<'_>> {

@@ -15,12 +15,8 @@ use crate::{
 pub(super) fn azure(session: &Session, on_retry: OnRetry) -> Result<ResourceManager, Failure> {
     let inputs = &session.inputs.azure;
     let (subscription, login) = inputs.login()?;
-    let settings = Settings {
-        resource_manager: inputs.resource_manager.clone(),
-        authority_host: inputs.authority_host.clone(),
-        subscription,
-        login,
-    };
+    let settings =
+        Settings { resource_manager: inputs.resource_manager.clone(), authority_host: inputs.authority_host.clone(), subscription, login };
     Ok(ResourceManager::new(session.http.clone(), settings, on_retry)?)
 }
 

@@ -63,7 +63,8 @@ fn refused(asked: &Asked, answer: &Answer) -> AzureError {
 }
 
 fn json(asked: &Asked, answer: &Answer) -> Result<Value, AzureError> {
-    serde_json::from_slice(&answer.body).map_err(|error| AzureError::Nonsense { asked: asked.clone(), why: format!("it is no JSON: {error}") })
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| AzureError::Nonsense { asked: asked.clone(), why: format!("it is no JSON: {error}") })
 }
 
 fn instance(asked: &Asked, answer: &Answer) -> Result<Instance, AzureError> {

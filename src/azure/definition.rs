@@ -268,9 +268,13 @@ fn tags(wanted: &Wanted<'_>) -> Value {
 
 fn secret<'a>(wanted: &Wanted<'a>, name: &str, used_by: &str) -> Result<&'a str, Failure> {
     wanted.secrets.get(name).map(Secret::expose).ok_or_else(|| {
-        Failure::new(FailureKind::Request, format!("{name} is used by `{used_by}` but not given in the input container-secrets"), wanted.name.as_str())
-            .meaning("nothing was touched")
-            .next(format!("add a line to the step's `container-secrets`: {name}=${{{{ secrets.{name} }}}}"))
+        Failure::new(
+            FailureKind::Request,
+            format!("{name} is used by `{used_by}` but not given in the input container-secrets"),
+            wanted.name.as_str(),
+        )
+        .meaning("nothing was touched")
+        .next(format!("add a line to the step's `container-secrets`: {name}=${{{{ secrets.{name} }}}}"))
     })
 }
 
@@ -416,8 +420,16 @@ fn is_reported(path: &[String], name: &str) -> bool {
 
 /// `path` without the names of list items: after a list's name comes an item's.
 fn schema_path(path: &[String]) -> Vec<&str> {
-    const LISTS: [&str; 8] =
-        ["containers", "environmentVariables", "ports", "volumes", "volumeMounts", "imageRegistryCredentials", "subnetIds", "initContainers"];
+    const LISTS: [&str; 8] = [
+        "containers",
+        "environmentVariables",
+        "ports",
+        "volumes",
+        "volumeMounts",
+        "imageRegistryCredentials",
+        "subnetIds",
+        "initContainers",
+    ];
     let mut plain = Vec::new();
     let mut parts = path.iter().map(String::as_str);
     while let Some(part) = parts.next() {
@@ -448,7 +460,8 @@ fn same(path: &[String], old: &Value, new: &Value) -> bool {
         (Value::String(old), Value::String(new)) => old.eq_ignore_ascii_case(new),
         (old, new) if old == new => true,
         (Value::Null, value) | (value, Value::Null) => {
-            is_empty(value) || DEFAULTS.iter().any(|(key, default)| *key == name && text(value).is_some_and(|text| text.eq_ignore_ascii_case(default)))
+            is_empty(value)
+                || DEFAULTS.iter().any(|(key, default)| *key == name && text(value).is_some_and(|text| text.eq_ignore_ascii_case(default)))
         }
         _ => false,
     }

@@ -131,13 +131,8 @@ impl AzureError {
     /// From an error object: an answer's, or a failed operation's.
     pub(super) fn from_inner(asked: &Asked, status: u16, inner: &Inner, correlation: Option<&str>) -> Self {
         let code = if inner.code.is_empty() { format!("HTTP {status}") } else { printable(&inner.code) };
-        let refusal = Refusal {
-            asked: asked.clone(),
-            status,
-            message: printable(&inner.whole()),
-            correlation: correlation.map(printable),
-            code,
-        };
+        let refusal =
+            Refusal { asked: asked.clone(), status, message: printable(&inner.whole()), correlation: correlation.map(printable), code };
         let has = |word: &str| refusal.code.to_ascii_lowercase().contains(word) || refusal.message.to_ascii_lowercase().contains(word);
         match refusal.code.as_str() {
             "AuthorizationFailed" | "LinkedAuthorizationFailed" => Self::Forbidden(refusal),
@@ -190,7 +185,9 @@ impl From<AzureError> for Failure {
             AzureError::Forbidden(r) => {
                 let assign = "let an owner of the resource group grant it: az role assignment create --assignee CLIENT-ID --role ROLE \
                               --scope RESOURCE-GROUP-ID (docs/security.md has a role with just what deploy-action needs)";
-                refused(FailureKind::Forbidden, "Azure forbids to", &r).next(assign).next("then run the workflow again; a new assignment takes up to 5 minutes")
+                refused(FailureKind::Forbidden, "Azure forbids to", &r)
+                    .next(assign)
+                    .next("then run the workflow again; a new assignment takes up to 5 minutes")
             }
             AzureError::Quota(r) => refused(FailureKind::Capacity, "the subscription's quota does not allow to", &r)
                 .next("see what is used: az container list --query \"[].{name:name, location:location}\" -o table")
@@ -201,15 +198,20 @@ impl From<AzureError> for Failure {
                 .next("set another `container.dns-label`, or `container.dns-scope` so that Azure makes the label unique"),
             AzureError::Image(r) => refused(FailureKind::ImagePull, "Azure cannot pull the image, so it refuses to", &r)
                 .next("check the inputs registry-username and registry-password: a token with read:packages"),
-            AzureError::GroupMissing(r) => refused(FailureKind::Azure, "the resource group or subscription does not exist: Azure cannot", &r)
-                .next("create the resource group (az group create -n NAME -l LOCATION) or correct `resource-group` and azure-subscription-id"),
+            AzureError::GroupMissing(r) => {
+                refused(FailureKind::Azure, "the resource group or subscription does not exist: Azure cannot", &r).next(
+                    "create the resource group (az group create -n NAME -l LOCATION) or correct `resource-group` and azure-subscription-id",
+                )
+            }
             AzureError::Throttled(r) => {
                 refused(FailureKind::AzureUnreachable, "Azure throttles this subscription for longer than we wait: it did not", &r)
                     .next("run the workflow again in some minutes; find out what else sends that many requests")
             }
             AzureError::Broken(r) => refused(FailureKind::AzureUnreachable, "Azure failed to", &r)
                 .next("look at Azure's status page; run the workflow again when it is well"),
-            AzureError::Refused(r) => refused(FailureKind::Azure, "Azure refused to", &r).next("correct what Azure names, then run the workflow again"),
+            AzureError::Refused(r) => {
+                refused(FailureKind::Azure, "Azure refused to", &r).next("correct what Azure names, then run the workflow again")
+            }
             AzureError::Unreachable { asked, why } => {
                 Self::new(FailureKind::AzureUnreachable, format!("no answer from Azure to: {} ({why})", asked.verb), asked.resource)
                     .next("check that the runner reaches Azure (and azure-resource-manager, where set), then run the workflow again")
@@ -229,7 +231,8 @@ impl From<AzureError> for Failure {
 fn refused(kind: FailureKind, words: &str, refusal: &Refusal) -> Failure {
     let Refusal { asked, status, code, message, correlation } = refusal;
     let correlation = correlation.as_ref().map_or_else(String::new, |id| format!("; correlation id {id}"));
-    let failure = Failure::new(kind, format!("{words} {}: {code}: {message} (HTTP {status}{correlation})", asked.verb), asked.resource.clone());
+    let failure =
+        Failure::new(kind, format!("{words} {}: {code}: {message} (HTTP {status}{correlation})", asked.verb), asked.resource.clone());
     debug_assert_ne!(failure.exit_status(), ExitStatus::Wrong, "Azure's refusals are never the caller's exit status 2");
     failure
 }
@@ -246,7 +249,9 @@ fn login(why: &str) -> Failure {
         _ if why.contains("AADSTS7000215") => &["azure-client-secret is not the application's: give the secret's value, not its id"],
         _ if why.contains("AADSTS7000222") => &["azure-client-secret has expired: make a new one, or use federation, which has none"],
         _ if why.contains("AADSTS700016") => &["azure-client-id is not an application of azure-tenant-id: check both"],
-        _ if why.contains("AADSTS90002") || why.contains("tenant") => &["azure-tenant-id is not a tenant: az account show --query tenantId"],
+        _ if why.contains("AADSTS90002") || why.contains("tenant") => {
+            &["azure-tenant-id is not a tenant: az account show --query tenantId"]
+        }
         _ if why.contains("GitHub gave no OIDC token") => &["give the job `permissions: id-token: write`"],
         _ => &["check azure-client-id, azure-tenant-id and the way of logging in (docs/security.md)"],
     };
@@ -265,12 +270,28 @@ mod tests {
     fn azures_words_become_kinds() {
         type Is = fn(&AzureError) -> bool;
         let cases: [(u16, &str, Is); 9] = [
-            (403, r#"{"error":{"code":"AuthorizationFailed","message":"The client 'x' does not have authorization to perform action 'Microsoft.ContainerInstance/containerGroups/write' over scope '/s'"}}"#, |e| matches!(e, AzureError::Forbidden(_))),
-            (409, r#"{"error":{"code":"ContainerGroupQuotaReached","message":"Resource type 'Microsoft.ContainerInstance/containerGroups' container group quota 'StandardCores' exceeded in region 'westeurope'."}}"#, |e| matches!(e, AzureError::Quota(_))),
-            (409, r#"{"error":{"code":"ServiceUnavailable","message":"The requested resource with 4 CPU and 8 GB memory is not available in the location 'westeurope' at this moment."}}"#, |e| matches!(e, AzureError::Capacity(_))),
+            (
+                403,
+                r#"{"error":{"code":"AuthorizationFailed","message":"The client 'x' does not have authorization to perform action 'Microsoft.ContainerInstance/containerGroups/write' over scope '/s'"}}"#,
+                |e| matches!(e, AzureError::Forbidden(_)),
+            ),
+            (
+                409,
+                r#"{"error":{"code":"ContainerGroupQuotaReached","message":"Resource type 'Microsoft.ContainerInstance/containerGroups' container group quota 'StandardCores' exceeded in region 'westeurope'."}}"#,
+                |e| matches!(e, AzureError::Quota(_)),
+            ),
+            (
+                409,
+                r#"{"error":{"code":"ServiceUnavailable","message":"The requested resource with 4 CPU and 8 GB memory is not available in the location 'westeurope' at this moment."}}"#,
+                |e| matches!(e, AzureError::Capacity(_)),
+            ),
             (400, r#"{"error":{"code":"DnsNameLabelTaken","message":"DNS label taken"}}"#, |e| matches!(e, AzureError::NameTaken(_))),
-            (400, r#"{"error":{"code":"InaccessibleImage","message":"The image 'x' in container group 'y' is not accessible."}}"#, |e| matches!(e, AzureError::Image(_))),
-            (404, r#"{"error":{"code":"ResourceGroupNotFound","message":"Resource group 'x' could not be found."}}"#, |e| matches!(e, AzureError::GroupMissing(_))),
+            (400, r#"{"error":{"code":"InaccessibleImage","message":"The image 'x' in container group 'y' is not accessible."}}"#, |e| {
+                matches!(e, AzureError::Image(_))
+            }),
+            (404, r#"{"error":{"code":"ResourceGroupNotFound","message":"Resource group 'x' could not be found."}}"#, |e| {
+                matches!(e, AzureError::GroupMissing(_))
+            }),
             (429, "", |e| matches!(e, AzureError::Throttled(_))),
             (500, "<html>", |e| matches!(e, AzureError::Broken(_))),
             (400, r#"{"error":{"code":"InvalidContainerGroupUpdate","message":"m"}}"#, |e| matches!(e, AzureError::Refused(_))),

@@ -154,7 +154,11 @@ fn walk(schema: &Value, given: &Value, path: String, completeness: Completeness)
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    known.map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known)).filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+    known
+        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
 }
 
 fn is_a(value: &Value, expected: &str) -> bool {
@@ -209,8 +213,14 @@ mod tests {
             (json!({"priorty": "Spot"}), "/: Azure's container groups have no property `priorty` here; did you mean `priority`?"),
             (json!({"priority": "spot"}), "/priority: Azure knows Regular, Spot here"),
             (json!({"subnetIds": {}}), "/subnetIds: expected an array, found object"),
-            (json!({"containers": [{"properties": {"image": "x"}}]}), "/containers/0/properties/image: `image` and the environment's `tag` decide that"),
-            (json!({"containers": [{}, {}]}), "/containers/1: only the application's own container can be set; a second one needs its own instance"),
+            (
+                json!({"containers": [{"properties": {"image": "x"}}]}),
+                "/containers/0/properties/image: `image` and the environment's `tag` decide that",
+            ),
+            (
+                json!({"containers": [{}, {}]}),
+                "/containers/1: only the application's own container can be set; a second one needs its own instance",
+            ),
         ];
         for (given, message) in cases {
             assert_eq!(checked(given), Err(message.into()));

@@ -112,7 +112,8 @@ impl ResourceManager {
     /// [`AzureError::Login`] when the settings cannot make a credential, e.g. a tenant that is no tenant id.
     pub fn new(http: reqwest::Client, settings: Settings, on_retry: OnRetry) -> Result<Self, AzureError> {
         let Settings { resource_manager, authority_host, subscription, login } = settings;
-        let credential = login::credential(login, &authority_host, &http).map_err(|error| AzureError::Login { why: printable(&error.to_string()) })?;
+        let credential =
+            login::credential(login, &authority_host, &http).map_err(|error| AzureError::Login { why: printable(&error.to_string()) })?;
         let scope = format!("{}/.default", resource_manager.as_str().trim_end_matches('/'));
         let bearer = BearerTokenAuthorizationPolicy::new(credential.clone(), vec![scope.clone()]);
         let options = ClientOptions {
@@ -163,7 +164,11 @@ impl ResourceManager {
             let (why, wait, error) = match self.once(asked, Method::Get, url, None).await? {
                 Ok(answer) if answer.is_passing() => {
                     let why = status_words(answer.status);
-                    (why, answer.retry_after(), AzureError::from_answer(asked, answer.status, &answer.body, answer.header("x-ms-correlation-request-id")))
+                    (
+                        why,
+                        answer.retry_after(),
+                        AzureError::from_answer(asked, answer.status, &answer.body, answer.header("x-ms-correlation-request-id")),
+                    )
                 }
                 Ok(answer) => return Ok(answer),
                 Err(failed) => (failed.why.clone(), None, AzureError::Unreachable { asked: asked.clone(), why: failed.why }),
@@ -176,7 +181,13 @@ impl ResourceManager {
     }
 
     /// Sends a request that changes something, repeating it only where it certainly took no effect (no connection, 429).
-    pub(super) async fn write(&self, asked: &Asked, method: Method, url: &Url, body: Option<&serde_json::Value>) -> Result<Written, AzureError> {
+    pub(super) async fn write(
+        &self,
+        asked: &Asked,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Written, AzureError> {
         let mut patience = Patience::new();
         loop {
             let (why, wait, error) = match self.once(asked, method, url, body).await? {
@@ -205,7 +216,13 @@ impl ResourceManager {
     }
 
     /// Sends once. The outer error is the login's.
-    async fn once(&self, asked: &Asked, method: Method, url: &Url, body: Option<&serde_json::Value>) -> Result<Result<Answer, Failed>, AzureError> {
+    async fn once(
+        &self,
+        asked: &Asked,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Result<Answer, Failed>, AzureError> {
         self.log_in(asked).await?;
         let mut request = Request::new(url.clone(), method);
         request.insert_header("accept", "application/json");

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_null_is_no_error() {
-        let read = instance(&json!({"name": "a", "tags": null, "properties": {"provisioningState": "Repairing", "containers": null}})).expect("an instance");
+        let read = instance(&json!({"name": "a", "tags": null, "properties": {"provisioningState": "Repairing", "containers": null}}))
+            .expect("an instance");
         assert_eq!(read.provisioning, Provisioning::InProgress("Repairing".into()));
         assert!(read.container.is_none());
         assert!(instance(&json!({"name": "A_B"})).is_err());

@@ -198,10 +198,14 @@ impl AzureInputs {
                 let (request_url, request_token) = (request_url.clone(), request_token.clone());
                 Ok((subscription, Login::Federated { tenant, client, request_url, request_token }))
             }
-            None => Err(Failure::new(FailureKind::Request, "there is no way to log in to Azure: no GitHub OIDC token, no azure-client-secret", "Azure")
-                .meaning("nothing was touched")
-                .next("give the job `permissions: id-token: write` (recommended: no secret to keep)")
-                .next("or give the input azure-client-secret")),
+            None => Err(Failure::new(
+                FailureKind::Request,
+                "there is no way to log in to Azure: no GitHub OIDC token, no azure-client-secret",
+                "Azure",
+            )
+            .meaning("nothing was touched")
+            .next("give the job `permissions: id-token: write` (recommended: no secret to keep)")
+            .next("or give the input azure-client-secret")),
         }
     }
 }
@@ -228,6 +232,8 @@ pub fn command_line() -> Clap {
              3 a person must look.",
         )
         .disable_help_subcommand(true)
+        // `--version` alone prints the program's; with a value it is the input of that name.
+        .disable_version_flag(true)
         .subcommand_required(false);
     for input in &INPUTS {
         if input.name != "command" {
@@ -237,9 +243,13 @@ pub fn command_line() -> Clap {
     for (command, word, about) in COMMANDS {
         let mut sub = Clap::new(word).about(about);
         sub = match command {
-            Command::Completions => sub.arg(Arg::new("words").value_name("SHELL").required(true).value_parser(PossibleValuesParser::new(SHELLS))),
+            Command::Completions => {
+                sub.arg(Arg::new("words").value_name("SHELL").required(true).value_parser(PossibleValuesParser::new(SHELLS)))
+            }
             Command::Replay => sub.arg(Arg::new("words").value_name("FILE").required(true)),
-            Command::Schema => sub.arg(Arg::new("words").value_name("WHAT").value_parser(PossibleValuesParser::new(["config", "evidence"]))),
+            Command::Schema => {
+                sub.arg(Arg::new("words").value_name("WHAT").value_parser(PossibleValuesParser::new(["config", "evidence"])))
+            }
             Command::Diagnose | Command::Status | Command::Plan | Command::Deploy | Command::Rollback | Command::Preflight => {
                 sub.arg(Arg::new("words").value_name("ENVIRONMENT").help("The environment (as --environment)"))
             }
@@ -253,15 +263,26 @@ pub fn command_line() -> Clap {
 
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
+/// What `--version` without a value stands for; no image tag can be this.
+const PRINT_VERSION: &str = "?";
+
 fn arg(input: &'static Input) -> Arg {
     let help = match (input.secrecy, input.default) {
         (Secrecy::Secret, _) => format!("{} (secret: rather in the environment)", input.help),
         (Secrecy::Open, "") => input.help.to_owned(),
         (Secrecy::Open, default) => format!("{} [default: {default}]", input.help),
     };
-    let arg = Arg::new(input.name).long(input.name).help(help).global(true).action(ArgAction::Set).value_name("VALUE").allow_hyphen_values(true);
-    // `--dry-run` alone reads naturally.
-    if input.name == "dry-run" { arg.num_args(0..=1).default_missing_value("true").require_equals(true) } else { arg }
+    let arg =
+        Arg::new(input.name).long(input.name).help(help).global(true).action(ArgAction::Set).value_name("VALUE").allow_hyphen_values(true);
+    match input.name {
+        // `--dry-run` alone reads naturally.
+        "dry-run" => arg.num_args(0..=1).default_missing_value("true").require_equals(true),
+        "version" => arg
+            .num_args(0..=1)
+            .default_missing_value(PRINT_VERSION)
+            .help(format!("{} Without a value: print deploy-action's own version", input.help)),
+        _ => arg,
+    }
 }
 
 /// Where a value came from, for errors in the user's own spelling.
@@ -340,14 +361,17 @@ impl Source<'_> {
             return Ok(Some(*choice));
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let hint = config::nearest(&given.value, words.iter().copied()).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+        let hint =
+            config::nearest(&given.value, words.iter().copied()).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
         let shown = crate::domain::NotA::new(&given.value, "").given;
         Err(wrong(&given.spelled, &format!("`{shown}` is not one of {}{hint}", words.join(", "))))
     }
 }
 
 fn wrong(spelled: &str, message: &str) -> Failure {
-    Failure::new(FailureKind::Request, format!("{spelled}: {message}"), "inputs").meaning("nothing was touched").next(format!("correct {spelled}"))
+    Failure::new(FailureKind::Request, format!("{spelled}: {message}"), "inputs")
+        .meaning("nothing was touched")
+        .next(format!("correct {spelled}"))
 }
 
 /// Reads the command line `args` (with the program's name) and the environment.
@@ -364,9 +388,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Fn(&str) -> Opt
         Err(error) => {
             let text = error.render().to_string();
             let text = text.trim_start_matches("error: ").trim_end();
-            return Err(Failure::new(FailureKind::Request, text, "command line").meaning("nothing was touched").next("see deploy-action --help"));
+            return Err(Failure::new(FailureKind::Request, text, "command line")
+                .meaning("nothing was touched")
+                .next("see deploy-action --help"));
         }
     };
+    if matches.try_get_one::<String>("version").ok().flatten().is_some_and(|value| value == PRINT_VERSION) {
+        return Ok(Parsed::Print(format!("deploy-action {}\n", env!("CARGO_PKG_VERSION"))));
+    }
     let source = Source { matches: &matches, env };
     let words: Vec<(&str, Command)> = COMMANDS.iter().map(|(command, word, _)| (*word, *command)).collect();
     let command = match matches.subcommand_name() {
@@ -379,10 +408,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Fn(&str) -> Opt
 }
 
 fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> Result<Inputs, Failure> {
-    let names_environment = matches!(
-        command,
-        Command::Diagnose | Command::Status | Command::Plan | Command::Deploy | Command::Rollback | Command::Preflight
-    );
+    let names_environment =
+        matches!(command, Command::Diagnose | Command::Status | Command::Plan | Command::Deploy | Command::Rollback | Command::Preflight);
     let mut environment = source.parsed("environment")?;
     if let Some(word) = positional.as_ref().filter(|_| names_environment) {
         environment = Some(word.parse().map_err(|error| wrong("ENVIRONMENT", &format!("{error}")))?);

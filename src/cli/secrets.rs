@@ -24,7 +24,9 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Secret>, String> {
             (None, None) => return Err(format!("line {number} is neither NAME=value nor NAME<<END")),
         };
         let name = name.trim();
-        let good = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let good = !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !good {
             return Err(format!("line {number} does not begin with a name of letters, digits and underscores"));
         }

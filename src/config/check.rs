@@ -76,7 +76,10 @@ fn section(keys: &[Key], node: &Node, name: &str, problems: &mut Vec<Problem>) {
         }
         let known: Vec<&str> = keys.iter().map(|key| key.name).take(8).collect();
         let name = if name.is_empty() { "the file" } else { name };
-        problems.push(Problem::at(node.place, format!("{name} must be a section with keys such as {}; found {}", known.join(", "), found(node))));
+        problems.push(Problem::at(
+            node.place,
+            format!("{name} must be a section with keys such as {}; found {}", known.join(", "), found(node)),
+        ));
         return;
     };
     for (key, value) in entries {
@@ -121,7 +124,11 @@ fn value(shape: &Shape, text: &str, node: &Node) -> Result<(), String> {
     let outside = |low: &dyn std::fmt::Display, high: &dyn std::fmt::Display| format!("{text} is not between {low} and {high}");
     match shape {
         Shape::Text => {
-            if text.trim().is_empty() { Err("it must not be empty".into()) } else { Ok(()) }
+            if text.trim().is_empty() {
+                Err("it must not be empty".into())
+            } else {
+                Ok(())
+            }
         }
         Shape::Form(form) => self::form(*form, text),
         Shape::Whole(low, high) => match text.parse::<u64>() {
@@ -179,7 +186,14 @@ fn form(form: Form, text: &str) -> Result<(), String> {
             if good { Ok(()) } else { Err(wrong("a path that begins with `/`")) }
         }
         Form::Url => match url::Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty() && url.password().is_none() => Ok(()),
+            Ok(url)
+                if matches!(url.scheme(), "http" | "https")
+                    && url.host().is_some()
+                    && url.username().is_empty()
+                    && url.password().is_none() =>
+            {
+                Ok(())
+            }
             _ => Err(wrong("an http or https URL without a user name or password in it")),
         },
         Form::Variable => {

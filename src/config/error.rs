@@ -97,7 +97,8 @@ impl std::error::Error for ConfigError {}
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let count = error.problems.len();
-        let what = if count == 1 { "the configuration is wrong".to_owned() } else { format!("the configuration is wrong in {count} places") };
+        let what =
+            if count == 1 { "the configuration is wrong".to_owned() } else { format!("the configuration is wrong in {count} places") };
         Self::new(FailureKind::Configuration, format!("{what}:\n{error}"), error.file.clone())
             .meaning("nothing was touched")
             .next(format!("correct it and check it at a terminal: deploy-action validate --config {}", error.file))

@@ -38,7 +38,16 @@ mod tests {
 
     #[test]
     fn patterns_match_as_in_workflow_filters() {
-        let good = [("v*", "v1.0.0"), ("main", "main"), ("feature/*", "feature/x"), ("**", "a/b/c"), ("release/**", "release/1/2"), ("v?", "v1"), ("*", ""), ("a**c", "ab/c")];
+        let good = [
+            ("v*", "v1.0.0"),
+            ("main", "main"),
+            ("feature/*", "feature/x"),
+            ("**", "a/b/c"),
+            ("release/**", "release/1/2"),
+            ("v?", "v1"),
+            ("*", ""),
+            ("a**c", "ab/c"),
+        ];
         let bad = [("v*", "1.0"), ("main", "mains"), ("feature/*", "feature/x/y"), ("v?", "v"), ("?", "/"), ("", "a")];
         for (pattern, name) in good {
             assert!(matches(pattern, name), "{pattern} {name}");

@@ -79,7 +79,10 @@ fn as_a_whole(root: &Node, problems: &mut Vec<Problem>) {
         for (kind, pattern) in [("branch", &when.branch), ("tag", &when.tag)] {
             let Some(pattern) = pattern else { continue };
             if patterns.contains(&(kind, pattern.clone())) {
-                problems.push(Problem::at(key.place, format!("environment `{}` is deployed by {kind} `{pattern}`, and so is another", key.name)));
+                problems.push(Problem::at(
+                    key.place,
+                    format!("environment `{}` is deployed by {kind} `{pattern}`, and so is another", key.name),
+                ));
             }
             patterns.push((kind, pattern.clone()));
         }
@@ -115,7 +118,8 @@ fn strategy_fits(name: &str, environment: &Node, problems: &mut Vec<Problem>) {
         Strategy::Canary => [BLUE_GREEN.as_slice(), &["instance"]].concat(),
     };
     for (key, _) in environment.entries().iter().filter(|(key, _)| foreign.contains(&key.name.as_str())) {
-        let message = format!("`{}` has no effect with `strategy: {}`, which `{name}` has; remove one of them", key.name, strategy.as_str());
+        let message =
+            format!("`{}` has no effect with `strategy: {}`, which `{name}` has; remove one of them", key.name, strategy.as_str());
         problems.push(Problem::at(key.place, message));
     }
 }
@@ -124,7 +128,9 @@ fn phases(environment: &Node, problems: &mut Vec<Problem>) {
     for list in [environment.get("phases"), environment.get("rollback").and_then(|rollback| rollback.get("staged"))].into_iter().flatten() {
         let mut last = Share::ZERO;
         for phase in list.items() {
-            let Some((share, node)) = phase.get("traffic").and_then(|node| Some((node.text()?.parse::<Share>().ok()?, node))) else { continue };
+            let Some((share, node)) = phase.get("traffic").and_then(|node| Some((node.text()?.parse::<Share>().ok()?, node))) else {
+                continue;
+            };
             if share <= last {
                 problems.push(Problem::at(node.place, format!("shares must rise: {share} comes after {last}")));
             }
@@ -140,7 +146,8 @@ fn phases(environment: &Node, problems: &mut Vec<Problem>) {
         }
     }
     if let Some(instances) = environment.get("instances") {
-        let number = |name: &str, otherwise: u64| instances.get(name).and_then(Node::text).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+        let number =
+            |name: &str, otherwise: u64| instances.get(name).and_then(Node::text).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
         let (count, active) = (number("count", 3), number("active", 2));
         if active > count {
             problems.push(Problem::at(instances.place, format!("`active` ({active}) is more than `count` ({count})")));
@@ -271,12 +278,19 @@ fn environment(name: &EnvironmentName, application: &str, node: &Node, root: &No
     let env = node.get("env").map_or(&[][..], Node::entries);
     let env = env.iter().map(|(key, value)| {
         let value_text = value.text().ok_or_else(|| Problem::at(value.place, format!("`{}` must be a single value", key.name)))?;
-        if check::is_variable(&key.name) { Ok((key.name.clone(), value_text.to_owned())) } else { Err(Problem::at(key.place, format!("`{}` is not a variable's name: letters, digits and underscores", key.name))) }
+        if check::is_variable(&key.name) {
+            Ok((key.name.clone(), value_text.to_owned()))
+        } else {
+            Err(Problem::at(key.place, format!("`{}` is not a variable's name: letters, digits and underscores", key.name)))
+        }
     });
     let env: BTreeMap<String, String> = env.collect::<Result<_, Problem>>()?;
     let secrets = texts(node.get("secrets"));
     if let Some(both) = secrets.iter().find(|name| env.contains_key(*name)) {
-        return Err(Problem::at(node.get("secrets").map_or(place, |node| node.place), format!("`{both}` stands under `env` and under `secrets`")));
+        return Err(Problem::at(
+            node.get("secrets").map_or(place, |node| node.place),
+            format!("`{both}` stands under `env` and under `secrets`"),
+        ));
     }
     Ok(Environment {
         name: name.clone(),
@@ -359,19 +373,26 @@ fn container(common: Option<&Node>, own: Option<&Node>) -> Container {
         subnets: texts(find("subnets")),
         dns_label: find("dns-label").and_then(Node::text).map(str::to_owned),
         dns_scope: find("dns-scope").and_then(Node::text).map(str::to_owned),
-        log_analytics: some("log-analytics").and_then(|log| {
-            Some(LogAnalytics { workspace_id: text(log, "workspace-id")?, workspace_key: text(log, "workspace-key")? })
-        }),
+        log_analytics: some("log-analytics")
+            .and_then(|log| Some(LogAnalytics { workspace_id: text(log, "workspace-id")?, workspace_key: text(log, "workspace-key")? })),
         volumes: find("volumes").map_or(&[][..], Node::entries).iter().filter_map(|(key, node)| volume(&key.name, node)).collect(),
         identity: some("identity").map(|identity| Identity {
-            system: if identity.get("system").and_then(Node::text) == Some("true") { SystemIdentity::Assigned } else { SystemIdentity::Unassigned },
+            system: if identity.get("system").and_then(Node::text) == Some("true") {
+                SystemIdentity::Assigned
+            } else {
+                SystemIdentity::Unassigned
+            },
             user: texts(identity.get("user")),
         }),
         registry_identity: find("registry-identity").and_then(Node::text).map(str::to_owned),
         liveness: some("liveness").map(probe),
         readiness: some("readiness").map(probe),
         properties: properties_of(common, own),
-        tags: find("tags").map_or(&[][..], Node::entries).iter().filter_map(|(key, node)| Some((key.name.clone(), node.text()?.to_owned()))).collect(),
+        tags: find("tags")
+            .map_or(&[][..], Node::entries)
+            .iter()
+            .filter_map(|(key, node)| Some((key.name.clone(), node.text()?.to_owned())))
+            .collect(),
     }
 }
 
@@ -397,7 +418,11 @@ fn volume(name: &str, node: &Node) -> Option<Volume> {
             access: if file.get("access").and_then(Node::text) == Some("read-only") { Access::ReadOnly } else { Access::ReadWrite },
         })
     } else if let Some(git) = node.get("git") {
-        VolumeSource::GitRepository(GitRepository { url: text(git, "url")?, directory: text(git, "directory"), revision: text(git, "revision") })
+        VolumeSource::GitRepository(GitRepository {
+            url: text(git, "url")?,
+            directory: text(git, "directory"),
+            revision: text(git, "revision"),
+        })
     } else if let Some(files) = node.get("secret") {
         VolumeSource::Secret(files.entries().iter().filter_map(|(key, value)| Some((key.name.clone(), value.text()?.to_owned()))).collect())
     } else {
@@ -407,9 +432,7 @@ fn volume(name: &str, node: &Node) -> Option<Volume> {
 }
 
 fn probe(node: &Node) -> Probe {
-    let seconds = |name: &str| {
-        text(node, name).and_then(|text| shape::duration(&text)).and_then(|time| u32::try_from(time.as_secs()).ok())
-    };
+    let seconds = |name: &str| text(node, name).and_then(|text| shape::duration(&text)).and_then(|time| u32::try_from(time.as_secs()).ok());
     let count = |name: &str| node.get(name).map(|value| whole(Some(value), 1));
     let kind = match text(node, "path") {
         Some(path) => ProbeKind::Http { path, port: node.get("port").map(|port| whole(Some(port), 0)) },

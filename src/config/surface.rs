@@ -49,11 +49,21 @@ const CONTAINER: Shape = Section(&[
     key("log-analytics", Optional, OrOff(&LOG_ANALYTICS), "A Log Analytics workspace that Azure sends the container's logs to."),
     key("volumes", Optional, Map("a volume's name", &VOLUME), "Volumes and where they are mounted."),
     key("identity", Optional, OrOff(&IDENTITY), "Managed identity."),
-    key("registry-identity", Optional, Text, "Resource id of the user-assigned identity that pulls the image, instead of user name and password."),
+    key(
+        "registry-identity",
+        Optional,
+        Text,
+        "Resource id of the user-assigned identity that pulls the image, instead of user name and password.",
+    ),
     key("liveness", Optional, OrOff(&PROBE), "Azure's own liveness probe: it restarts the container."),
     key("readiness", Optional, OrOff(&PROBE), "Azure's own readiness probe."),
     key("tags", Optional, Map("a tag's name", &Text), "Resource tags beside the Action's own."),
-    key("properties", Optional, Free, "Further properties of the container group by Microsoft's names, checked against Microsoft's schema and laid over what the other keys produce."),
+    key(
+        "properties",
+        Optional,
+        Free,
+        "Further properties of the container group by Microsoft's names, checked against Microsoft's schema and laid over what the other keys produce.",
+    ),
 ]);
 
 const PORT: Shape = Section(&[
@@ -76,7 +86,12 @@ const VOLUME: Shape = Section(&[
     key("azure-file", Optional, AZURE_FILE, "An Azure Files share."),
     key("git", Optional, GIT, "A git repository, cloned at start."),
     key("empty", Optional, Flag, "true: an empty folder that lives as long as the instance."),
-    key("secret", Optional, Map("a file's name", &FORM_VARIABLE), "Files whose contents are secrets: file name to name in `container-secrets`."),
+    key(
+        "secret",
+        Optional,
+        Map("a file's name", &FORM_VARIABLE),
+        "Files whose contents are secrets: file name to name in `container-secrets`.",
+    ),
 ]);
 
 const AZURE_FILE: Shape = Section(&[
@@ -110,11 +125,31 @@ const PROBE: Shape = Section(&[
 
 const METRICS: Shape = Section(&[
     key("prometheus", Optional, FORM_URL, "A Prometheus server, asked in PromQL. Without it, each instance's own /metrics is read."),
-    key("scrape", Optional, Section(&[key("path", Default("/metrics"), FORM_PATH, "The path.")]), "Read each instance's own metrics; needs no server."),
-    key("queries", Optional, Map("a metric's name", &Text), "PromQL by metric. `$instances` matches the endpoints being judged, `$window` is the rate window."),
+    key(
+        "scrape",
+        Optional,
+        Section(&[key("path", Default("/metrics"), FORM_PATH, "The path.")]),
+        "Read each instance's own metrics; needs no server.",
+    ),
+    key(
+        "queries",
+        Optional,
+        Map("a metric's name", &Text),
+        "PromQL by metric. `$instances` matches the endpoints being judged, `$window` is the rate window.",
+    ),
     key("window", Default("1m"), Duration(1000), "The rate window."),
-    key("no-data", Default("hold"), Choice(&["hold", "fail", "ignore"]), "hold: neither pass nor breach, and no promotion; fail: a breach; ignore: the rule is skipped."),
-    key("confidence", Default("99%"), OrOff(&Share), "How sure a rate's breach must be that chance does not explain it; off: the runbook's literal rule alone."),
+    key(
+        "no-data",
+        Default("hold"),
+        Choice(&["hold", "fail", "ignore"]),
+        "hold: neither pass nor breach, and no promotion; fail: a breach; ignore: the rule is skipped.",
+    ),
+    key(
+        "confidence",
+        Default("99%"),
+        OrOff(&Share),
+        "How sure a rate's breach must be that chance does not explain it; off: the runbook's literal rule alone.",
+    ),
     key("min-requests", Default("50"), Whole(1, 1_000_000), "Fewer requests than this in the window count as no data for rates."),
 ]);
 
@@ -133,7 +168,12 @@ const NOTIFY: Shape = Section(&[
     key(
         "pagerduty",
         Default("{ severity: critical }"),
-        OrOff(&Section(&[key("severity", Default("critical"), Choice(&["critical", "error", "warning", "info"]), "Of an automatic rollback.")])),
+        OrOff(&Section(&[key(
+            "severity",
+            Default("critical"),
+            Choice(&["critical", "error", "warning", "info"]),
+            "Of an automatic rollback.",
+        )])),
         "PagerDuty (input `pagerduty-routing-key`).",
     ),
     key(
@@ -204,18 +244,31 @@ const ENVIRONMENT: Shape = Section(&[
             key(
                 "endpoints",
                 Optional,
-                Section(&[key("blue", Required, Text, "The blue slot's endpoint."), key("green", Required, Text, "The green slot's endpoint.")]),
+                Section(&[
+                    key("blue", Required, Text, "The blue slot's endpoint."),
+                    key("green", Required, Text, "The green slot's endpoint."),
+                ]),
                 "The endpoints of the slots.",
             ),
         ]),
         "The Traffic Manager profile in front of it.",
     ),
-    key("tag", Optional, Text, "The image tag: `{sha}` is the short commit id, `{version}` the git tag, `{branch}` the branch. Default: dev `develop-{sha}`, staging `main-{sha}`, prod `{version}`, others `{sha}`."),
+    key(
+        "tag",
+        Optional,
+        Text,
+        "The image tag: `{sha}` is the short commit id, `{version}` the git tag, `{branch}` the branch. Default: dev `develop-{sha}`, staging `main-{sha}`, prod `{version}`, others `{sha}`.",
+    ),
     key("url", Optional, FORM_URL, "The address people and smoke tests use. Default: the instance's own."),
     key("stable-url", Optional, FORM_URL, "The address of the stable instances alone."),
     key("container", Optional, CONTAINER, "Laid over the common `container`, key by key."),
     key("env", Optional, Map("an environment variable", &Shape::Free), "Environment variables of the container."),
-    key("secrets", Optional, List(&FORM_VARIABLE), "Names in the input `container-secrets`, given to the container as secure environment variables."),
+    key(
+        "secrets",
+        Optional,
+        List(&FORM_VARIABLE),
+        "Names in the input `container-secrets`, given to the container as secure environment variables.",
+    ),
     key("health", Optional, HEALTH, "The health gate."),
     key("smoke", Default("[/health]"), OrOff(&List(&FORM_PATH)), "Paths that must answer 2xx."),
     key("observe", Optional, OrOff(&OBSERVE), "Watching after a blue-green switch."),
@@ -234,10 +287,7 @@ const ENVIRONMENT: Shape = Section(&[
         Section(&[key(
             "staged",
             Optional,
-            List(&Section(&[
-                key("traffic", Required, Share, "The old version's share."),
-                key("for", Optional, Duration(1), "How long."),
-            ])),
+            List(&Section(&[key("traffic", Required, Share, "The old version's share."), key("for", Optional, Duration(1), "How long.")])),
             "The shares of a staged rollback.",
         )]),
         "Going back.",

@@ -132,7 +132,9 @@ pub(super) fn parse(text: &str) -> Result<Node, Problem> {
                 node.place = here;
                 (node, 0)
             }
-            Event::DocumentStart(..) if root.is_some() => return Err(Problem::at(here, "a second document begins here; one file holds one")),
+            Event::DocumentStart(..) if root.is_some() => {
+                return Err(Problem::at(here, "a second document begins here; one file holds one"));
+            }
             _ => continue,
         };
         size += 1;

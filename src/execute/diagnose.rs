@@ -70,10 +70,7 @@ fn troubleshooting(kind: FailureKind, environment: &Environment) -> (&'static st
                     format!("Scale up: CPU {cpu}, memory {memory} GB (the change of deploy.yml below)"),
                     "Restart the deployment: commit that change and push, or run the workflow again".into(),
                 ],
-                Some(format!(
-                    "environments:\n  {}:\n    container:\n      cpu: {cpu}\n      memory: {memory}\n",
-                    environment.name
-                )),
+                Some(format!("environments:\n  {}:\n    container:\n      cpu: {cpu}\n      memory: {memory}\n", environment.name)),
             )
         }
         FailureKind::Smoke => (

@@ -90,6 +90,7 @@ enum Touched {
 pub async fn run(plan: &Plan, execution: &Execution<'_>) -> Ending {
     let mut cancel = execution.cancel.clone();
     let mut touched = Touched::No;
+    let mut watcher = steps::Watcher::default();
     for (index, step) in plan.steps.iter().enumerate() {
         execution.emitter.emit(Happening::StepStarted { step: index });
         let begun = Instant::now();
@@ -100,7 +101,7 @@ pub async fn run(plan: &Plan, execution: &Execution<'_>) -> Ending {
                 tokio::select! {
                     biased;
                     signal = cancel.asked() => Err(cancelled(signal, execution.environment, touched)),
-                    result = steps::perform(index, step, &plan.image, execution) => result,
+                    result = steps::perform(index, step, &plan.image, &mut watcher, execution) => result,
                 }
             }
         };
@@ -118,7 +119,7 @@ pub async fn run(plan: &Plan, execution: &Execution<'_>) -> Ending {
         Touched::Written | Touched::Deleted => Outcome::Healthy,
         Touched::No => Outcome::Unchanged,
     };
-    Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(Url::to_string) }
+    Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(shown) }
 }
 
 /// The ending after `failure`, with everything a person would look up gathered first.
@@ -144,6 +145,12 @@ const fn touches(step: &Step) -> Option<Touched> {
         Step::DeleteInstance { .. } => Some(Touched::Deleted),
         Step::KeepInstance { .. } | Step::AwaitHealth { .. } | Step::Smoke { .. } => None,
     }
+}
+
+/// An address as people write it: without the slash that a URL without a path gets.
+pub(crate) fn shown(url: &Url) -> String {
+    let text = url.as_str();
+    if url.path() == "/" && url.query().is_none() { text.trim_end_matches('/').to_owned() } else { text.to_owned() }
 }
 
 fn cancelled(signal: &str, environment: &Environment, touched: Touched) -> Failure {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::ControlFlow};
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
-use super::{Execution, Happening, HttpResult};
+use super::{Emitter, Execution, Happening, HttpResult};
 use crate::{
     azure::container_groups::{self, Followed},
     config::Environment,
@@ -26,15 +26,21 @@ pub(super) fn resource(environment: &Environment) -> String {
 }
 
 /// Carries out `step`, the `index`th of the plan.
-pub(super) async fn perform(index: usize, step: &Step, image: &ImageReference, execution: &Execution<'_>) -> Result<(), Failure> {
+pub(super) async fn perform(
+    index: usize,
+    step: &Step,
+    image: &ImageReference,
+    watcher: &mut Watcher,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
     let group = execution.environment.resource_group.as_str();
     match step {
-        Step::CreateInstance { .. } | Step::UpdateInstance { .. } => put(index, execution).await,
+        Step::CreateInstance { .. } | Step::UpdateInstance { .. } => put(index, watcher, execution).await,
         Step::DeleteInstance { instance, .. } => {
             container_groups::delete(execution.azure, group, instance).await.map_err(|error| during(error.into()))
         }
         Step::KeepInstance { .. } => Ok(()),
-        Step::AwaitHealth { path, .. } => await_health(index, path, image, execution).await,
+        Step::AwaitHealth { path, .. } => await_health(index, path, image, watcher, execution).await,
         Step::Smoke { url, paths } => smoke(index, url.as_deref(), paths, execution).await,
     }
 }
@@ -44,10 +50,9 @@ fn during(failure: Failure) -> Failure {
     if failure.consequence.is_empty() { failure.meaning("the rollout stopped here; what was done before stays as it is") } else { failure }
 }
 
-/// Tells of an instance when it has changed, with the events that are new.
-struct Watcher<'a> {
-    index: usize,
-    execution: &'a Execution<'a>,
+/// Remembers what was told of the instance, so that only changes are told, with the events that are new.
+#[derive(Default)]
+pub(super) struct Watcher {
     seen: HashSet<(String, String, u32)>,
     last: Option<Shown>,
 }
@@ -56,28 +61,24 @@ struct Watcher<'a> {
 #[derive(PartialEq)]
 struct Shown(crate::observe::Provisioning, String, Option<crate::observe::ContainerState>, Option<String>);
 
-impl<'a> Watcher<'a> {
-    fn new(index: usize, execution: &'a Execution<'a>) -> Self {
-        Self { index, execution, seen: HashSet::new(), last: None }
-    }
-
-    fn look(&mut self, instance: &Instance) -> Option<Symptom> {
+impl Watcher {
+    /// Looks at the instance in the `index`th step: tells what is new, and gives what is clearly wrong.
+    fn look(&mut self, index: usize, instance: &Instance, emitter: &Emitter) -> Option<Symptom> {
         let key = |event: &AzureEvent| (event.name.clone(), event.message.clone(), event.count);
         let fresh: Vec<AzureEvent> = instance.events.iter().filter(|event| self.seen.insert(key(event))).cloned().collect();
         let shown = Shown(instance.provisioning.clone(), instance.state.clone(), instance.container.clone(), instance.ip.clone());
         if !fresh.is_empty() || self.last.as_ref() != Some(&shown) {
             self.last = Some(shown);
-            self.execution.emitter.emit(Happening::InstanceState { step: self.index, instance: Box::new(instance.clone()), fresh });
+            emitter.emit(Happening::InstanceState { step: index, instance: Box::new(instance.clone()), fresh });
         }
         gate::symptom(instance)
     }
 }
 
-async fn put(index: usize, execution: &Execution<'_>) -> Result<(), Failure> {
+async fn put(index: usize, watcher: &mut Watcher, execution: &Execution<'_>) -> Result<(), Failure> {
     let environment = execution.environment;
-    let mut watcher = Watcher::new(index, execution);
     let mut found = None;
-    let mut on_state = |instance: &Instance| match watcher.look(instance) {
+    let mut on_state = |instance: &Instance| match watcher.look(index, instance, execution.emitter) {
         Some(symptom) => {
             found = Some(symptom);
             ControlFlow::Break(())
@@ -108,7 +109,9 @@ async fn put(index: usize, execution: &Execution<'_>) -> Result<(), Failure> {
 fn unwell(symptom: &Symptom, environment: &Environment) -> Failure {
     let (name, memory) = (&environment.instance, environment.container.memory);
     let (kind, what) = match symptom {
-        Symptom::OutOfMemory => (FailureKind::OutOfMemory, format!("{name} ran out of memory: it was given {memory} GB (OOMKilled, exit code 137)")),
+        Symptom::OutOfMemory => {
+            (FailureKind::OutOfMemory, format!("{name} ran out of memory: it was given {memory} GB (OOMKilled, exit code 137)"))
+        }
         Symptom::CrashLoop { restarts, exit_code } => {
             (FailureKind::CrashLoop, format!("{name} keeps crashing: started again {restarts} times, {}", exit(*exit_code)))
         }
@@ -126,10 +129,15 @@ fn exit(code: Option<i32>) -> String {
 /// Probes `path` until it answers 2xx: at most `retries` probes, on a fixed cadence of `every`, each within `timeout`
 /// (runbook Scenario 2, Step 4: "30 retries × 10 seconds"). The instance is looked at beside each probe, because one
 /// that keeps crashing need not be waited for.
-async fn await_health(index: usize, path: &str, image: &ImageReference, execution: &Execution<'_>) -> Result<(), Failure> {
+async fn await_health(
+    index: usize,
+    path: &str,
+    image: &ImageReference,
+    watcher: &mut Watcher,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
     let environment = execution.environment;
     let health = environment.health;
-    let mut watcher = Watcher::new(index, execution);
     let mut ticks = tokio::time::interval_at(Instant::now(), health.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = HttpResult { status: None, error: Some("no probe was sent".into()), latency_ms: 0, excerpt: String::new() };
@@ -141,7 +149,7 @@ async fn await_health(index: usize, path: &str, image: &ImageReference, executio
         let Some(instance) = instance else {
             return Err(vanished(environment));
         };
-        if let Some(symptom) = watcher.look(&instance) {
+        if let Some(symptom) = watcher.look(index, &instance, execution.emitter) {
             return Err(unwell(&symptom, environment));
         }
         if instance.tags.digest.as_ref().is_some_and(|digest| *digest != image.digest) {
@@ -196,9 +204,13 @@ fn superseded(instance: &Instance, image: &ImageReference, environment: &Environ
 }
 
 fn vanished(environment: &Environment) -> Failure {
-    Failure::new(FailureKind::Start, format!("{} is gone: somebody deleted it during this run", environment.instance), resource(environment))
-        .meaning(format!("{} runs nothing now", environment.name))
-        .next("find out who deleted it (Azure's activity log), then run the workflow again")
+    Failure::new(
+        FailureKind::Start,
+        format!("{} is gone: somebody deleted it during this run", environment.instance),
+        resource(environment),
+    )
+    .meaning(format!("{} runs nothing now", environment.name))
+    .next("find out who deleted it (Azure's activity log), then run the workflow again")
 }
 
 /// Asks every path; all must answer 2xx. All are asked even when one fails: a person wants the whole picture.

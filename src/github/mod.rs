@@ -46,7 +46,14 @@ impl Client {
     }
 
     /// Sends a call below the repository and reads its answer. `permission` is what the token needs, for the error.
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Value>, permission: &str) -> Result<T, GithubError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        permission: &str,
+    ) -> Result<T, GithubError> {
         let mut url = self.base.clone();
         let owner_and_name = self.repository.split('/');
         url.path_segments_mut()
@@ -72,7 +79,10 @@ impl Client {
             }
             let (why, after) = match request.send().await {
                 Ok(answer) if answer.status().is_success() => {
-                    return answer.json().await.map_err(|error| GithubError(format!("GitHub's answer cannot be read: {}", http::cause(&error))));
+                    return answer
+                        .json()
+                        .await
+                        .map_err(|error| GithubError(format!("GitHub's answer cannot be read: {}", http::cause(&error))));
                 }
                 Ok(answer) => match passing(&answer) {
                     Some(after) => (format!("HTTP {}", answer.status()), after),

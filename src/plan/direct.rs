@@ -30,7 +30,7 @@ pub fn plan(
         every_seconds: environment.health.every.as_secs_f64(),
     });
     if !environment.smoke.is_empty() {
-        steps.push(Step::Smoke { url: environment.url.as_ref().map(ToString::to_string), paths: environment.smoke.clone() });
+        steps.push(Step::Smoke { url: environment.url.as_ref().map(crate::execute::shown), paths: environment.smoke.clone() });
     }
     let probing = environment.health.every.saturating_mul(environment.health.retries);
     let smoking = environment.health.timeout.saturating_mul(u32::try_from(environment.smoke.len()).unwrap_or(u32::MAX));
@@ -95,7 +95,8 @@ mod tests {
     use crate::{config, observe::ContainerState};
 
     fn environment() -> Environment {
-        let text = "version: 1\napplication: shop\nimage: ghcr.io/a/b\nazure: {location: westeurope}\nenvironments:\n  dev: {smoke: [/health]}\n";
+        let text =
+            "version: 1\napplication: shop\nimage: ghcr.io/a/b\nazure: {location: westeurope}\nenvironments:\n  dev: {smoke: [/health]}\n";
         let mut config = config::parse(text, "deploy.yml").expect("a configuration");
         config.environments.remove(&"dev".parse().expect("a name")).expect("dev")
     }

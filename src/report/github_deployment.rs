@@ -38,12 +38,12 @@ pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watc
         Some(id) => id,
         None => {
             let Some(git_ref) = rollout.sha.as_deref().or(rollout.git_ref.as_deref()) else { return Ok(()) };
-            let deployment =
-                Deployment { git_ref, environment, version: rollout.version.as_str(), rollout: rollout.id.as_str() };
+            let deployment = Deployment { git_ref, environment, version: rollout.version.as_str(), rollout: rollout.id.as_str() };
             deployments::create(&client, &deployment).await.map_err(failed)?
         }
     };
-    let status = |state, description| Status { state, description, environment_url: rollout.url.as_deref(), log_url: rollout.run_url.as_deref() };
+    let status =
+        |state, description| Status { state, description, environment_url: rollout.url.as_deref(), log_url: rollout.run_url.as_deref() };
     if started.end.is_none() {
         deployments::set_status(&client, id, &status(State::InProgress, "deploying")).await.map_err(failed)?;
     }

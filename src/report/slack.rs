@@ -49,7 +49,12 @@ pub enum Destination {
 ///
 /// # Errors
 /// Why the last message could not be delivered.
-pub(super) async fn tell(client: reqwest::Client, destination: Destination, masks: Masks, mut stories: watch::Receiver<Story>) -> Result<(), String> {
+pub(super) async fn tell(
+    client: reqwest::Client,
+    destination: Destination,
+    masks: Masks,
+    mut stories: watch::Receiver<Story>,
+) -> Result<(), String> {
     let mut ts: Option<String> = None;
     let mut trouble = None;
     loop {
@@ -165,7 +170,9 @@ fn accepted(answer: Answer) -> Result<Option<String>, String> {
     let advice = match answer.error.as_str() {
         "not_in_channel" => ": invite the bot (/invite @deploy-action in the channel)",
         "channel_not_found" => ": check `notify.slack.channel`; a private channel needs the bot invited",
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => ": the token in slack-bot-token is not valid",
+        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
+            ": the token in slack-bot-token is not valid"
+        }
         "missing_scope" => ": give the bot the scope chat:write",
         "is_archived" => ": the channel is archived",
         _ => "",
@@ -192,7 +199,8 @@ pub fn message(story: &Story) -> Value {
             field("Health", format!("{} → {}", escape(&path), escape(&story::answer(&probe.result))));
         }
         let links = [("Workflow run", &rollout.run_url), ("Dashboard", &rollout.dashboard)];
-        let links: Vec<String> = links.into_iter().filter_map(|(name, url)| Some(format!("<{}|{name}>", target(url.as_deref()?)))).collect();
+        let links: Vec<String> =
+            links.into_iter().filter_map(|(name, url)| Some(format!("<{}|{name}>", target(url.as_deref()?)))).collect();
         if !links.is_empty() {
             field("Logs", links.join(" · "));
         }

@@ -154,9 +154,9 @@ pub fn duration(milliseconds: u64) -> String {
     let seconds = (milliseconds + 500) / 1000;
     match seconds {
         _ if milliseconds < 1000 => format!("{milliseconds} ms"),
-        0..10 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
-        10..60 => format!("{seconds} s"),
-        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if milliseconds < 10_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+        0..60 => format!("{seconds} s"),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
@@ -194,7 +194,9 @@ pub fn headline(story: &Story) -> String {
     match story.end.as_ref().map(|end| end.outcome) {
         None => format!("🚀 {environment} deployment running"),
         Some(Outcome::Healthy) => format!("✅ {environment} deployment complete"),
-        Some(Outcome::Unchanged) if story.is_showing_only() && story.probes.is_empty() => format!("📋 Plan for {environment}: nothing was changed"),
+        Some(Outcome::Unchanged) if story.is_showing_only() && story.probes.is_empty() => {
+            format!("📋 Plan for {environment}: nothing was changed")
+        }
         Some(Outcome::Unchanged) => format!("✅ {environment} unchanged: it already runs this version"),
         Some(Outcome::RolledBack) => format!("↩️ {environment} rolled back"),
         Some(Outcome::Held) => format!("⏸️ {environment} deployment held: a person must decide"),
@@ -209,7 +211,16 @@ mod tests {
 
     #[test]
     fn durations_read_like_a_clock() {
-        let cases = [(0, "0 ms"), (420, "420 ms"), (1000, "1.0 s"), (9940, "9.9 s"), (42_000, "42 s"), (252_000, "4 min 12 s"), (300_000, "5 min"), (3_900_000, "1 h 5 min")];
+        let cases = [
+            (0, "0 ms"),
+            (420, "420 ms"),
+            (1000, "1.0 s"),
+            (9940, "9.9 s"),
+            (42_000, "42 s"),
+            (252_000, "4 min 12 s"),
+            (300_000, "5 min"),
+            (3_900_000, "1 h 5 min"),
+        ];
         for (milliseconds, text) in cases {
             assert_eq!(duration(milliseconds), text);
         }

@@ -127,12 +127,23 @@ fn smoke(page: &mut String, story: &Story) {
     page.push_str("### Smoke tests\n\n| | path | answer | took |\n|---|---|---|---|\n");
     for test in &story.smoke {
         let mark = if test.result.is_good() { "✅" } else { "❌" };
-        let _ = writeln!(page, "| {mark} | {} | {} | {} |", code(&test.path), text(&story::answer(&test.result)), story::duration(test.result.latency_ms));
+        let _ = writeln!(
+            page,
+            "| {mark} | {} | {} | {} |",
+            code(&test.path),
+            text(&story::answer(&test.result)),
+            story::duration(test.result.latency_ms)
+        );
     }
     page.push('\n');
     for test in story.smoke.iter().filter(|test| !test.result.excerpt.is_empty()) {
         let open = if test.result.is_good() { "" } else { " open" };
-        let _ = writeln!(page, "<details{open}><summary>{} answered</summary>\n\n{}\n</details>\n", html(&test.path), fence(&test.result.excerpt));
+        let _ = writeln!(
+            page,
+            "<details{open}><summary>{} answered</summary>\n\n{}\n</details>\n",
+            html(&test.path),
+            fence(&test.result.excerpt)
+        );
     }
 }
 
@@ -142,9 +153,20 @@ fn probes(page: &mut String, story: &Story) {
     }
     let good = story.healthy_probe().is_some();
     let words = if good { "healthy" } else { "not healthy" };
-    let _ = writeln!(page, "<details><summary>Health probes: {words} after {}</summary>\n\n| probe | answer | took |\n|---|---|---|", story.probes.len());
+    let _ = writeln!(
+        page,
+        "<details><summary>Health probes: {words} after {}</summary>\n\n| probe | answer | took |\n|---|---|---|",
+        story.probes.len()
+    );
     for probe in &story.probes {
-        let _ = writeln!(page, "| {}/{} | {} | {} |", probe.attempt, probe.of, text(&story::answer(&probe.result)), story::duration(probe.result.latency_ms));
+        let _ = writeln!(
+            page,
+            "| {}/{} | {} | {} |",
+            probe.attempt,
+            probe.of,
+            text(&story::answer(&probe.result)),
+            story::duration(probe.result.latency_ms)
+        );
     }
     page.push_str("\n</details>\n\n");
 }
@@ -240,7 +262,10 @@ fn html(text: &str) -> String {
 
 /// `text` as code within a line and within a table.
 fn code(text: &str) -> String {
-    format!("<code>{}</code>", html(text).replace('|', "&#124;").replace('@', "@\u{200d}").replace('*', "&#42;").replace('_', "&#95;").replace('`', "&#96;"))
+    format!(
+        "<code>{}</code>",
+        html(text).replace('|', "&#124;").replace('@', "@\u{200d}").replace('*', "&#42;").replace('_', "&#95;").replace('`', "&#96;")
+    )
 }
 
 fn link(name: &str, url: &str) -> String {
@@ -272,7 +297,8 @@ mod tests {
             prop_assert!(!shown.contains('<') && !shown.contains('|') && !shown.contains('\n'));
             let unescaped = shown.replace("\\`", "").replace("\\*", "").replace("\\[", "");
             prop_assert!(!unescaped.contains('`') && !unescaped.contains('*') && !unescaped.contains('['));
-            prop_assert!(!shown.split('@').skip(1).any(|after| !after.starts_with('\u{200d}')));
+            let mentions = shown.split('@').skip(1).any(|after| !after.starts_with('\u{200d}'));
+            prop_assert!(!mentions);
         }
 
         #[test]

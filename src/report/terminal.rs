@@ -92,7 +92,10 @@ impl Terminal {
                 self.line(at, &format!("{head}  ({}, rollout {})", rollout.strategy.as_str(), rollout.id));
                 if let Some(actor) = &rollout.actor {
                     let source = rollout.git_ref.as_deref().unwrap_or("?");
-                    self.line(at, &format!("asked for by {actor}, {source} {}", rollout.sha.as_deref().map_or("", |sha| sha.get(..7).unwrap_or(sha))));
+                    self.line(
+                        at,
+                        &format!("asked for by {actor}, {source} {}", rollout.sha.as_deref().map_or("", |sha| sha.get(..7).unwrap_or(sha))),
+                    );
                 }
             }
             Happening::Planned { image, plan, observed } => {
@@ -140,7 +143,8 @@ impl Terminal {
             Happening::Smoke { path, url, result, .. } => {
                 let style = if result.is_good() { GREEN } else { RED };
                 let said = self.styled(style, &story::answer(result));
-                let excerpt = if result.is_good() || result.excerpt.is_empty() { String::new() } else { format!("\n    {}", result.excerpt) };
+                let excerpt =
+                    if result.is_good() || result.excerpt.is_empty() { String::new() } else { format!("\n    {}", result.excerpt) };
                 let _ = path;
                 self.line(at, &format!("  GET {url} {said} ({}){excerpt}", story::duration(result.latency_ms)));
             }
@@ -260,7 +264,13 @@ pub fn instance_line(instance: &Instance) -> String {
 /// The plan as `deploy-action plan` prints it.
 #[must_use]
 pub fn plan_text(plan: &Plan, rollout: &Rollout) -> String {
-    let mut text = format!("Plan for {} ({}): {} → {}\n", rollout.environment, plan.strategy.as_str(), plan.previous.as_ref().map_or("nothing", |version| version.as_str()), plan.image.version);
+    let mut text = format!(
+        "Plan for {} ({}): {} → {}\n",
+        rollout.environment,
+        plan.strategy.as_str(),
+        plan.previous.as_ref().map_or("nothing", |version| version.as_str()),
+        plan.image.version
+    );
     for (index, step) in plan.steps.iter().enumerate() {
         text.push_str(&format!("  {}. {step}{}\n", index + 1, details(step)));
     }

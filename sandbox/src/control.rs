@@ -1,0 +1,50 @@
+//! The sandbox's own switches over HTTP, below `/_sandbox` on the Azure address.
+//! Not recorded: they are no part of the world.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::{
+    fault::{Fault, Switch, Times},
+    server::{Call, Reply, Service},
+    shared::Shared,
+};
+
+/// Whether a request is for the sandbox itself.
+pub(crate) fn is_ours(service: &Service, call: &Call) -> bool {
+    matches!(service, Service::Azure) && call.path.starts_with("/_sandbox/")
+}
+
+/// `POST` or `DELETE /_sandbox/faults/NAME` (`?times=N` or `always`), `GET /_sandbox/faults`, `GET /_sandbox/requests`,
+/// `POST /_sandbox/images/VERSION`.
+pub(crate) async fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
+    let segments = call.segments();
+    let parts: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
+    match (&call.method, parts.as_slice()) {
+        (&Method::GET, ["requests"]) => match serde_json::to_value(shared.recorder.all()) {
+            Ok(all) => Reply::json(200, &all),
+            Err(error) => Reply::text(500, error.to_string()),
+        },
+        (&Method::GET, ["faults"]) => Reply::json(200, &json!(shared.faults.all().into_iter().map(Fault::name).collect::<Vec<_>>())),
+        (method, ["faults", name]) => {
+            let fault: Fault = match name.parse() {
+                Ok(fault) => fault,
+                Err(error) => return Reply::text(404, error),
+            };
+            let times = match call.query("times").map(str::parse::<Times>).transpose() {
+                Ok(times) => times.unwrap_or_else(|| fault.usual()),
+                Err(error) => return Reply::text(400, error),
+            };
+            match *method {
+                Method::POST => shared.switch(fault, Switch::On, times).await,
+                Method::DELETE => shared.switch(fault, Switch::Off, times).await,
+                _ => return Reply::text(405, "POST switches a fault on, DELETE off"),
+            }
+            Reply::empty(204)
+        }
+        (&Method::POST, ["images", version]) => Reply::json(201, &json!({ "digest": shared.push_image(version) })),
+        _ => Reply::text(404, "there are /_sandbox/requests, /_sandbox/faults, /_sandbox/faults/NAME and /_sandbox/images/VERSION"),
+    }
+}

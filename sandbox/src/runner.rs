@@ -1,0 +1,361 @@
+//! Starts the Action's binary as GitHub's runner starts a container action (actions/runner, ContainerActionHandler): with
+//! only the environment that the runner gives, the event's file, and the files for outputs, state and summary.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    configuration::Clocks,
+    shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE},
+    world::World,
+};
+
+/// What is started.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    /// `GITHUB_EVENT_NAME`.
+    pub event: String,
+    /// The event's payload.
+    pub payload: Value,
+    /// `GITHUB_REF`.
+    pub git_ref: String,
+    /// The step's `with:`.
+    pub inputs: BTreeMap<String, String>,
+    /// Further environment variables.
+    pub env: BTreeMap<String, String>,
+    /// `.github/deploy.yml`.
+    pub config: String,
+    /// The command line.
+    pub args: Vec<String>,
+    /// The version that is in the registry already: the build job pushed it.
+    pub version: String,
+    /// `GITHUB_RUN_ATTEMPT`.
+    pub attempt: u32,
+}
+
+/// The value of the secret that the sandbox's workflow gives to the container.
+pub const DATABASE_URL: &str = "postgres://dev:s3cr3t-pa55@db-dev/dev_nextgen";
+
+impl RunSpec {
+    /// A push to `develop`, with the inputs that a workflow gives.
+    #[must_use]
+    pub fn push_develop(world: &World) -> Self {
+        let urls = world.urls();
+        let inputs = [
+            ("command", "auto".to_owned()),
+            ("config", ".github/deploy.yml".to_owned()),
+            ("dry-run", "false".to_owned()),
+            ("github-token", world.given("github-token")),
+            ("azure-client-id", world.given("client-id")),
+            ("azure-tenant-id", world.given("tenant")),
+            ("azure-subscription-id", world.given("subscription")),
+            ("azure-authority-host", urls.azure.clone()),
+            ("azure-resource-manager", urls.azure.clone()),
+            ("registry-username", world.given("registry-username")),
+            ("registry-password", world.given("registry-password")),
+            ("container-secrets", format!("DATABASE_URL={DATABASE_URL}\n")),
+            ("slack-bot-token", world.given("slack-bot-token")),
+            ("slack-api-url", urls.slack_api.clone()),
+            // Inputs that the workflow leaves out arrive empty.
+            ("environment", String::new()),
+            ("version", String::new()),
+            ("azure-client-secret", String::new()),
+            ("slack-webhook-url", String::new()),
+        ];
+        Self {
+            event: "push".into(),
+            payload: push(SHA, SHA_BEFORE),
+            git_ref: "refs/heads/develop".into(),
+            inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            env: BTreeMap::new(),
+            config: world.config(&Clocks::quick()),
+            args: Vec::new(),
+            version: format!("develop-{}", SHA.get(..7).unwrap_or_default()),
+            attempt: 1,
+        }
+    }
+
+    /// The same, for another commit.
+    #[must_use]
+    pub fn of_commit(mut self, sha: &str) -> Self {
+        self.payload = push(sha, SHA);
+        self.version = format!("develop-{}", sha.get(..7).unwrap_or_default());
+        self
+    }
+
+    /// With this input.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.inputs.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// The payload of a push to `develop` (fields of GitHub's documentation, "Webhook events and payloads: push").
+fn push(after: &str, before: &str) -> Value {
+    let (owner, name) = REPOSITORY.split_once('/').unwrap_or_default();
+    let person = json!({"name": "The Octocat", "email": "octocat@example.com", "username": "octocat"});
+    let user = json!({"login": "octocat", "id": 583_231, "type": "User", "site_admin": false, "html_url": "https://github.com/octocat"});
+    let commit = json!({
+        "id": after, "tree_id": before, "distinct": true, "message": "feat(invoice): add new feature", "timestamp": "2026-11-24T10:00:00Z",
+        "url": format!("https://github.com/{REPOSITORY}/commit/{after}"), "author": person, "committer": person,
+        "added": ["src/invoice.ts"], "removed": [], "modified": ["package.json"],
+    });
+    json!({
+        "ref": "refs/heads/develop", "before": before, "after": after, "created": false, "deleted": false, "forced": false, "base_ref": null,
+        "compare": format!("https://github.com/{REPOSITORY}/compare/{before}...{after}"), "commits": [commit], "head_commit": commit,
+        "repository": {
+            "id": 186_853_002, "name": name, "full_name": REPOSITORY, "private": true, "default_branch": "main", "master_branch": "main",
+            "owner": {"name": owner, "login": owner, "id": 21_031_067, "type": "Organization"},
+            "html_url": format!("https://github.com/{REPOSITORY}"),
+        },
+        "pusher": {"name": "octocat", "email": "octocat@example.com"}, "organization": {"login": owner, "id": 21_031_067}, "sender": user,
+    })
+}
+
+/// How it ended, and what it left.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The exit status; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Everything it printed to standard output.
+    pub stdout: String,
+    /// Everything it printed to standard error.
+    pub stderr: String,
+    /// The step's outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// The step's state.
+    pub state: BTreeMap<String, String>,
+    /// The job summary.
+    pub summary: String,
+    /// The lines of the evidence file.
+    pub evidence: Vec<Value>,
+    /// From start to end.
+    pub duration: Duration,
+    /// Where all of it is.
+    pub folder: PathBuf,
+}
+
+/// A started run.
+pub struct Running {
+    child: Child,
+    folder: PathBuf,
+    began: Instant,
+}
+
+/// Whether what it prints is shown as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// Kept only.
+    Off,
+    /// Printed, too.
+    On,
+}
+
+/// The environment that the runner gives, and the files that it makes, in `folder`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn prepare(world: &World, spec: &RunSpec, folder: &Path) -> io::Result<BTreeMap<String, String>> {
+    let workspace = folder.join("workspace");
+    fs::create_dir_all(workspace.join(".github"))?;
+    fs::create_dir_all(folder.join("home"))?;
+    fs::write(workspace.join(".github/deploy.yml"), &spec.config)?;
+    fs::write(folder.join("event.json"), spec.payload.to_string())?;
+    for file in ["output", "state", "summary", "env", "path"] {
+        fs::write(folder.join(file), "")?;
+    }
+    let at = |name: &str| folder.join(name).display().to_string();
+    let after = spec.payload.get("after").and_then(Value::as_str).unwrap_or(SHA);
+    let given = [
+        ("CI", "true".to_owned()),
+        ("HOME", at("home")),
+        ("GITHUB_ACTIONS", "true".into()),
+        ("GITHUB_ACTOR", "octocat".into()),
+        ("GITHUB_API_URL", world.urls().github_api.clone()),
+        ("GITHUB_ENV", at("env")),
+        ("GITHUB_EVENT_NAME", spec.event.clone()),
+        ("GITHUB_EVENT_PATH", at("event.json")),
+        ("GITHUB_JOB", "deploy".into()),
+        ("GITHUB_OUTPUT", at("output")),
+        ("GITHUB_PATH", at("path")),
+        ("GITHUB_REF", spec.git_ref.clone()),
+        ("GITHUB_REPOSITORY", REPOSITORY.into()),
+        ("GITHUB_RUN_ATTEMPT", spec.attempt.to_string()),
+        ("GITHUB_RUN_ID", RUN_ID.into()),
+        ("GITHUB_RUN_NUMBER", "42".into()),
+        ("GITHUB_SERVER_URL", "https://github.com".into()),
+        ("GITHUB_SHA", after.to_owned()),
+        ("GITHUB_STATE", at("state")),
+        ("GITHUB_STEP_SUMMARY", at("summary")),
+        ("GITHUB_WORKFLOW", "ci-cd-enterprise".into()),
+        ("GITHUB_WORKSPACE", workspace.display().to_string()),
+        ("RUNNER_ARCH", "X64".into()),
+        ("RUNNER_OS", "Linux".into()),
+        ("RUNNER_TEMP", at("")),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", world.urls().oidc.clone()),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", world.given("oidc-request-token")),
+        ("SSL_CERT_FILE", world.ca_file().display().to_string()),
+    ];
+    let mut env: BTreeMap<String, String> = given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // Upper case, blanks as underscores; hyphens stay.
+    env.extend(spec.inputs.iter().map(|(name, value)| (format!("INPUT_{}", name.to_uppercase().replace(' ', "_")), value.clone())));
+    env.extend(spec.env.clone());
+    Ok(env)
+}
+
+/// Starts `binary` in a new folder below the world's.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn(world: &World, binary: &Path, spec: &RunSpec) -> io::Result<Running> {
+    let folder = tempfile::Builder::new().prefix("step-").tempdir_in(world.directory())?.keep();
+    spawn_in(world, binary, spec, &folder)
+}
+
+/// Starts `binary` with its files in `folder`.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn_in(world: &World, binary: &Path, spec: &RunSpec, folder: &Path) -> io::Result<Running> {
+    if !spec.version.is_empty() {
+        world.push_image(&spec.version);
+    }
+    let env = prepare(world, spec, folder)?;
+    let child = Command::new(binary)
+        .args(&spec.args)
+        .env_clear()
+        .envs(env)
+        .current_dir(folder.join("workspace"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(Running { child, folder: folder.to_owned(), began: Instant::now() })
+}
+
+impl Running {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Sends it a signal, by `kill`.
+    ///
+    /// # Errors
+    /// When `kill` cannot be run.
+    pub async fn signal(&self, name: &str) -> io::Result<()> {
+        if let Some(id) = self.child.id() {
+            Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When what it left cannot be read.
+    pub async fn finish(mut self, echo: Echo) -> io::Result<Finished> {
+        let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
+        let reading = async {
+            let mut text = String::new();
+            if let Some(out) = out {
+                let mut lines = BufReader::new(out).lines();
+                while let Some(line) = lines.next_line().await? {
+                    if echo == Echo::On && !line.starts_with("::") {
+                        anstream::println!("{line}");
+                    }
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            }
+            io::Result::Ok(text)
+        };
+        let errors = async {
+            let mut text = String::new();
+            if let Some(mut err) = err {
+                err.read_to_string(&mut text).await?;
+            }
+            io::Result::Ok(text)
+        };
+        let (stdout, stderr, status) = tokio::join!(reading, errors, self.child.wait());
+        let stderr = stderr?;
+        if echo == Echo::On && !stderr.is_empty() {
+            anstream::eprint!("{stderr}");
+        }
+        let read = |name: &str| fs::read_to_string(self.folder.join(name));
+        Ok(Finished {
+            code: status?.code(),
+            stdout: stdout?,
+            stderr,
+            outputs: values(&read("output")?),
+            state: values(&read("state")?),
+            summary: read("summary")?,
+            evidence: evidence(&self.folder.join("workspace"))?,
+            duration: self.began.elapsed(),
+            folder: self.folder,
+        })
+    }
+}
+
+/// Starts `binary` and waits for its end.
+///
+/// # Errors
+/// When it cannot be started or what it left cannot be read.
+pub async fn run(world: &World, binary: &Path, spec: &RunSpec) -> io::Result<Finished> {
+    spawn(world, binary, spec)?.finish(Echo::Off).await
+}
+
+/// Starts the step's post-entrypoint: the same binary, told by its name, with the state that the main process left.
+///
+/// # Errors
+/// When it cannot be started or what it left cannot be read.
+pub async fn post(world: &World, binary: &Path, spec: &RunSpec, state: &BTreeMap<String, String>) -> io::Result<Finished> {
+    let name = world.directory().join("deploy-action-resume");
+    if !name.exists() {
+        std::os::unix::fs::symlink(binary, &name)?;
+    }
+    let mut spec = spec.clone();
+    spec.env.extend(state.iter().map(|(key, value)| (format!("STATE_{key}"), value.clone())));
+    spec.args = Vec::new();
+    run(world, &name, &spec).await
+}
+
+/// Reads a file of outputs as the runner does.
+fn values(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some((name, end)) = line.split_once("<<") {
+            let value: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
+            found.insert(name.to_owned(), value.join("\n"));
+        } else if let Some((name, value)) = line.split_once('=') {
+            found.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    found
+}
+
+fn evidence(workspace: &Path) -> io::Result<Vec<Value>> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(workspace)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            lines.extend(fs::read_to_string(&path)?.lines().filter_map(|line| serde_json::from_str(line).ok()));
+        }
+    }
+    Ok(lines)
+}

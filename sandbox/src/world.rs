@@ -1,0 +1,264 @@
+//! The world: starts everything, and is what tests hold.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    arm::groups::{self, Key},
+    certificates,
+    configuration::{self, Clocks},
+    fault::{Fault, Switch, Times},
+    oidc,
+    record::{Recorded, Recorder},
+    server::{self, Service},
+    shared::{Settings, Shared, lock},
+    slack,
+};
+
+/// How Resource Manager asks clients to wait between two polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polling {
+    /// By `Retry-After: 1` alone, as Azure does.
+    Seconds,
+    /// Beside it, by `x-ms-retry-after-ms`.
+    Milliseconds(u64),
+}
+
+/// What a world is like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long an instance takes to come up.
+    pub boot: Duration,
+    /// How clients are asked to wait.
+    pub polling: Polling,
+    /// Where every request is written as a line of JSON.
+    pub record: Option<PathBuf>,
+}
+
+impl Default for Options {
+    /// As people watch it.
+    fn default() -> Self {
+        Self { boot: Duration::from_millis(1500), polling: Polling::Milliseconds(150), record: None }
+    }
+}
+
+impl Options {
+    /// As tests want it: nothing takes long.
+    #[must_use]
+    pub fn quick() -> Self {
+        Self { boot: Duration::from_millis(30), polling: Polling::Milliseconds(5), record: None }
+    }
+}
+
+/// Where everything is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Urls {
+    /// Resource Manager, Entra and the cloud's metadata.
+    pub azure: String,
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`.
+    pub oidc: String,
+    /// The registry's host and port.
+    pub registry: String,
+    /// `GITHUB_API_URL`.
+    pub github_api: String,
+    /// Slack's API.
+    pub slack_api: String,
+    /// Slack's incoming webhook.
+    pub slack_webhook: String,
+    /// The address that people use, by environment.
+    pub public: BTreeMap<String, String>,
+}
+
+/// A running world; ends when it is dropped.
+pub struct World {
+    shared: Arc<Shared>,
+    directory: TempDir,
+    ca: PathBuf,
+}
+
+const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
+
+impl World {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When no port or no temporary folder can be had.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let certificates = certificates::make()?;
+        let directory = tempfile::tempdir()?;
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, &certificates.authority_pem)?;
+        let mut bound = Vec::new();
+        for (name, service) in [
+            ("azure", Service::Azure),
+            ("oidc", Service::Oidc),
+            ("registry", Service::Registry),
+            ("github", Service::Github),
+            ("slack", Service::Slack),
+        ] {
+            bound.push((name.to_owned(), service, server::bind().await?));
+        }
+        for environment in ENVIRONMENTS {
+            bound.push((format!("public:{environment}"), Service::Public(environment.to_owned()), server::bind().await?));
+        }
+        let mut hosts = BTreeMap::new();
+        for (name, _, listener) in &bound {
+            hosts.insert(name.clone(), format!("localhost:{}", listener.local_addr()?.port()));
+        }
+        let host = |name: &str| hosts.get(name).cloned().unwrap_or_default();
+        let urls = Urls {
+            azure: format!("https://{}", host("azure")),
+            oidc: format!("https://{}{}?api-version=2.0", host("oidc"), oidc::PATH),
+            registry: host("registry"),
+            github_api: format!("https://{}", host("github")),
+            slack_api: format!("https://{}/api", host("slack")),
+            slack_webhook: format!("https://{}{}", host("slack"), slack::WEBHOOK),
+            public: ENVIRONMENTS.iter().map(|name| ((*name).to_owned(), format!("https://{}", host(&format!("public:{name}"))))).collect(),
+        };
+        let shared = Shared::new(Settings {
+            boot: options.boot,
+            give_up: options.boot * 20,
+            polling: options.polling,
+            location: "westeurope".to_owned(),
+            slack_delay: Duration::from_secs(30),
+            recorder: Recorder::new(options.record.as_deref())?,
+            urls,
+        });
+        let mut listeners = BTreeMap::new();
+        for (name, service, listener) in bound {
+            let tls: TlsAcceptor = certificates.acceptor.clone();
+            listeners.insert(name, server::serve(&shared, listener, Some(tls), service)?);
+        }
+        let _ = shared.listeners.set(listeners);
+        Ok(Self { shared, directory, ca })
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn urls(&self) -> &Urls {
+        self.shared.urls()
+    }
+
+    /// The certificate authority's file, for `SSL_CERT_FILE`.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        &self.ca
+    }
+
+    /// A folder that ends with the world.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A `deploy.yml` for this world.
+    #[must_use]
+    pub fn config(&self, clocks: &Clocks) -> String {
+        configuration::config(self.urls(), clocks)
+    }
+
+    /// Switches a fault as often as it usually strikes.
+    pub async fn fault(&self, fault: Fault) {
+        self.shared.switch(fault, Switch::On, fault.usual()).await;
+    }
+
+    /// Switches a fault.
+    pub async fn switch(&self, fault: Fault, switch: Switch, times: Times) {
+        self.shared.switch(fault, switch, times).await;
+    }
+
+    /// An image of this version is in the registry from now on; gives its digest.
+    pub fn push_image(&self, version: &str) -> String {
+        self.shared.push_image(version)
+    }
+
+    /// The registry has no image of this version any more.
+    pub fn remove_image(&self, version: &str) {
+        lock(&self.shared.registry).remove(version);
+    }
+
+    /// Every request that arrived, in order.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.shared.recorder.all()
+    }
+
+    /// The names of the container groups there are, as `RESOURCE-GROUP/NAME`.
+    #[must_use]
+    pub fn container_groups(&self) -> Vec<String> {
+        lock(&self.shared.azure).groups.keys().map(|key| format!("{}/{}", key.group(), key.name())).collect()
+    }
+
+    /// The body that a container group was last written with, secrets included.
+    #[must_use]
+    pub fn written(&self, group: &str, name: &str) -> Option<Value> {
+        lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.body.clone())
+    }
+
+    /// How often a container group was written since it was made.
+    #[must_use]
+    pub fn generation(&self, group: &str, name: &str) -> Option<u64> {
+        lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.generation)
+    }
+
+    /// Writes a container group as somebody else would.
+    pub fn write_group(&self, group: &str, name: &str, body: Value) {
+        groups::begin(&self.shared, &mut lock(&self.shared.azure), &Key::new(group, name), body);
+    }
+
+    /// Slack's messages, as they stand.
+    #[must_use]
+    pub fn slack_messages(&self) -> Vec<Value> {
+        lock(&self.shared.slack).messages.iter().map(|(_, message)| message.clone()).collect()
+    }
+
+    /// GitHub's deployments, each with its statuses' states in order.
+    #[must_use]
+    pub fn deployments(&self) -> Vec<(Value, Vec<String>)> {
+        let github = lock(&self.shared.github);
+        let statuses = |id: u64| {
+            let of = github.statuses.iter().filter(|(of, _)| *of == id);
+            of.map(|(_, status)| status["state"].as_str().unwrap_or_default().to_owned()).collect()
+        };
+        github.deployments.iter().map(|one| (one.clone(), statuses(one["id"].as_u64().unwrap_or_default()))).collect()
+    }
+
+    /// What a script needs to know to use this world.
+    #[must_use]
+    pub fn info(&self) -> Value {
+        let shared = &self.shared;
+        json!({
+            "urls": self.urls(), "ca": self.ca_file(), "directory": self.directory(), "location": shared.location,
+            "tenant": crate::shared::TENANT, "subscription": crate::shared::SUBSCRIPTION, "client-id": crate::shared::CLIENT_ID,
+            "client-secret": shared.client_secret, "github-token": shared.github_token, "registry-username": crate::shared::REGISTRY_USER,
+            "registry-password": shared.registry_password, "slack-bot-token": shared.slack_bot_token,
+            "oidc-request-token": shared.oidc_request_token,
+        })
+    }
+
+    /// A text of [`Self::info`].
+    pub(crate) fn given(&self, name: &str) -> String {
+        self.info()[name].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for task in lock(&self.shared.tasks).drain(..) {
+            task.abort();
+        }
+        for listener in self.shared.listeners.get().into_iter().flat_map(BTreeMap::values) {
+            listener.stop();
+        }
+    }
+}
