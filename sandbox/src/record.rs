@@ -14,6 +14,7 @@ use hyper::HeaderMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::shared::lock;
 
@@ -58,13 +59,14 @@ impl Recorded {
 pub(crate) struct Recorder {
     started: Instant,
     requests: Mutex<Vec<Recorded>>,
+    count: watch::Sender<usize>,
     file: Option<Mutex<File>>,
 }
 
 impl Recorder {
     pub(crate) fn new(file: Option<&Path>) -> io::Result<Self> {
         let file = file.map(File::create).transpose()?.map(Mutex::new);
-        Ok(Self { started: Instant::now(), requests: Mutex::default(), file })
+        Ok(Self { started: Instant::now(), requests: Mutex::default(), count: watch::Sender::new(0), file })
     }
 
     /// Notes an arriving request; gives its number.
@@ -90,7 +92,10 @@ impl Recorder {
         };
         let mut requests = lock(&self.requests);
         requests.push(recorded);
-        requests.len() - 1
+        let count = requests.len();
+        drop(requests);
+        self.count.send_replace(count);
+        count - 1
     }
 
     /// Notes the status that a request got.
@@ -98,12 +103,18 @@ impl Recorder {
         let mut requests = lock(&self.requests);
         let Some(request) = requests.get_mut(number) else { return };
         request.status = status;
+        self.count.send_modify(|_| {});
         if let Some(file) = &self.file {
             let mut line = serde_json::to_string(request).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
             line.push('\n');
             // A full disk must not stop the world; whoever reads the file notices that lines are missing.
             let _ = lock(file).write_all(line.as_bytes());
         }
+    }
+
+    /// Hears of every request that arrives or is answered.
+    pub(crate) fn news(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 
     pub(crate) fn all(&self) -> Vec<Recorded> {

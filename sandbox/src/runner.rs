@@ -253,7 +253,15 @@ impl Running {
         self.child.id()
     }
 
-    /// Sends it a signal, by `kill`.
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        self.child.wait().await.map(|_| ())
+    }
+
+    /// Sends it a signal, by `kill`; one that has ended already gets none.
     ///
     /// # Errors
     /// When `kill` cannot be run.

@@ -193,6 +193,16 @@ impl World {
         self.shared.recorder.all()
     }
 
+    /// Waits until `enough` of the requests that arrived.
+    pub async fn until(&self, enough: impl Fn(&[Recorded]) -> bool) {
+        let mut news = self.shared.recorder.news();
+        while !enough(&self.requests()) {
+            if news.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The names of the container groups there are, as `RESOURCE-GROUP/NAME`.
     #[must_use]
     pub fn container_groups(&self) -> Vec<String> {

@@ -493,7 +493,8 @@ fn words(path: &[&str]) -> String {
         return format!("env {}", path.get(position + 1).map_or(String::new(), |name| name.to_uppercase()));
     }
     match path.last().copied().unwrap_or_default() {
-        last @ ("image" | "cpu" | "memoryInGB") => last.to_owned(),
+        "memoryInGB" => "memory".to_owned(),
+        last @ ("image" | "cpu") => last.to_owned(),
         last if last.starts_with(TAG) => last.trim_start_matches(TAG).to_owned(),
         _ => {
             // Inside the container the first part is its name, which is the instance's.
@@ -509,6 +510,10 @@ fn arrow(path: &[&str], old: &Value, new: &Value) -> String {
         let text = match value {
             Value::Null => return "absent".to_owned(),
             Value::String(text) => text.clone(),
+            Value::Number(number) => {
+                let unit = if path.last() == Some(&"memoryInGB") { " GB" } else { "" };
+                return format!("{}{unit}", number.as_f64().unwrap_or_default());
+            }
             value if hidden(value) => return "set (secret)".to_owned(),
             Value::Object(fields) if path.contains(&"environmentVariables") => {
                 fields.get("value").and_then(Value::as_str).unwrap_or("set").to_owned()

@@ -1,0 +1,52 @@
+//! What the end-to-end tests share: the real binary, a world, and reading what a run left.
+
+use std::path::Path;
+
+use sandbox::{Finished, Options, RunSpec, World, runner};
+
+/// The binary that cargo built for these tests.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_deploy-action"))
+}
+
+/// A world in which nothing takes long.
+pub async fn world() -> World {
+    World::start(Options::quick()).await.expect("a world on loopback")
+}
+
+/// Runs the binary as GitHub's runner would.
+pub async fn run(world: &World, spec: &RunSpec) -> Finished {
+    runner::run(world, binary(), spec).await.expect("the binary runs")
+}
+
+/// What was asked of Azure that changes something, as `METHOD name`.
+pub fn changes(world: &World) -> Vec<String> {
+    let of_azure = world.requests().into_iter().filter(|request| request.service == "azure" && request.is_change());
+    of_azure
+        .map(|request| {
+            format!("{} {}", request.method, request.path.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default())
+        })
+        .collect()
+}
+
+/// Everything that a run showed or left anywhere, for looking for what must not be in it.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn everything(world: &World, finished: &Finished) -> String {
+    let messages: Vec<String> = world.slack_messages().iter().map(ToString::to_string).collect();
+    let deployments: Vec<String> = world.deployments().iter().map(|(deployment, _)| deployment.to_string()).collect();
+    let printed: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with("::add-mask::")).collect();
+    let evidence: Vec<String> = finished.evidence.iter().map(ToString::to_string).collect();
+    let outputs: Vec<&str> = finished.outputs.values().chain(finished.state.values()).map(String::as_str).collect();
+    let tags = world.written("dev-nextgen", "aci-dev-nextgen").map(|body| body["tags"].to_string()).unwrap_or_default();
+    [
+        printed.join("\n"),
+        finished.stderr.clone(),
+        finished.summary.clone(),
+        messages.join("\n"),
+        deployments.join("\n"),
+        evidence.join("\n"),
+        outputs.join("\n"),
+        tags,
+    ]
+    .join("\n")
+}
