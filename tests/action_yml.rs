@@ -63,7 +63,13 @@ fn the_reference_pages_are_the_codes() {
     for input in &INPUTS {
         let or_dash = |text: &str| if text.is_empty() { "–".to_owned() } else { format!("`{text}`") };
         let secret = if input.secrecy == deploy_action::cli::inputs::Secrecy::Secret { " *(secret)*" } else { "" };
-        inputs.push_str(&format!("| `{}` | {} | {} | {}{secret} |\n", input.name, or_dash(input.default), or_dash(input.customary), input.help));
+        inputs.push_str(&format!(
+            "| `{}` | {} | {} | {}{secret} |\n",
+            input.name,
+            or_dash(input.default),
+            or_dash(input.customary),
+            input.help
+        ));
     }
     page("docs/inputs.md", &inputs);
 }

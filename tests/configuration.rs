@@ -39,7 +39,10 @@ fn what_is_left_out_is_what_the_example_writes_out() {
     // Every value of the example that is a default, left out, gives the same.
     let whole = config::parse(EXAMPLE, "deploy.yml").expect("the example");
     for (from, to) in [
-        ("    health: { retries: 30, every: 10s, timeout: 5s }\n    smoke: [/health, /api/invoices]\n", "    smoke: [/health, /api/invoices]\n"),
+        (
+            "    health: { retries: 30, every: 10s, timeout: 5s }\n    smoke: [/health, /api/invoices]\n",
+            "    smoke: [/health, /api/invoices]\n",
+        ),
         ("  port: 3000\n  health: /health\n  cpu: 1\n  memory: 1\n", "  cpu: 1\n"),
         ("    when: { branch: develop }\n    strategy: direct\n", ""),
         ("  slack: { channel: \"#nextgen-devops\", incidents: \"#nextgen-incidents\" }\n", ""),
@@ -128,7 +131,11 @@ fn a_file_that_cannot_be_read_says_so() {
 fn the_schema_accepts_what_the_code_accepts_and_refuses_what_it_can() {
     let validator = jsonschema::validator_for(&config::schema()).expect("a schema");
     let json = |text: &str| -> serde_json::Value { yaml(text) };
-    assert!(validator.is_valid(&json(EXAMPLE)), "{:?}", validator.iter_errors(&json(EXAMPLE)).map(|error| format!("{error} at {}", error.instance_path)).collect::<Vec<_>>());
+    assert!(
+        validator.is_valid(&json(EXAMPLE)),
+        "{:?}",
+        validator.iter_errors(&json(EXAMPLE)).map(|error| format!("{error} at {}", error.instance_path)).collect::<Vec<_>>()
+    );
     assert!(validator.is_valid(&json(LEAST)));
     for wrong in [
         example("memory: 1", "memory: 0"),
@@ -157,7 +164,9 @@ fn yaml(text: &str) -> serde_json::Value {
             Event::Scalar(text, ScalarStyle::Plain, ..) => match text.as_ref() {
                 "true" => true.into(),
                 "false" => false.into(),
-                text => text.parse::<i64>().map(Into::into).or_else(|_| text.parse::<f64>().map(Into::into)).unwrap_or_else(|_| text.into()),
+                text => {
+                    text.parse::<i64>().map(Into::into).or_else(|_| text.parse::<f64>().map(Into::into)).unwrap_or_else(|_| text.into())
+                }
             },
             Event::Scalar(text, ..) => text.as_ref().into(),
             Event::SequenceStart(..) => {

@@ -40,6 +40,9 @@ enum What {
         /// Write where everything is to this file, as JSON
         #[arg(long)]
         info: Option<PathBuf>,
+        /// Let the Action deploy dev first
+        #[arg(long)]
+        deployed: bool,
     },
     /// Run the command with ARGS inside a world where dev runs already, e.g. `cargo sandbox run -- status`
     Run {
@@ -86,7 +89,9 @@ async fn main() -> ExitCode {
 async fn carry_out(what: What) -> io::Result<ExitCode> {
     match what {
         What::Dev { common, seed_old } => dev(&common, if seed_old { Seed::Older } else { Seed::Nothing }).await,
-        What::Serve { common, info } => serve(&common, info.as_deref()).await,
+        What::Serve { common, info, deployed } => {
+            serve(&common, info.as_deref(), if deployed { Seed::Deployed } else { Seed::Nothing }).await
+        }
         What::Run { common, args } => run(&common, args).await,
     }
 }
@@ -96,6 +101,7 @@ async fn carry_out(what: What) -> io::Result<ExitCode> {
 enum Seed {
     Nothing,
     Older,
+    Deployed,
 }
 
 const OLDER: &str = "9f8e7d6c5b4a39281706f5e4d3c2b1a009988776";
@@ -188,13 +194,18 @@ fn afterwards(world: &World, finished: &Finished, faults: &[Fault]) -> io::Resul
     Ok(ExitCode::FAILURE)
 }
 
-async fn serve(common: &Common, info: Option<&Path>) -> io::Result<ExitCode> {
+async fn serve(common: &Common, info: Option<&Path>, seed: Seed) -> io::Result<ExitCode> {
     let world = world(common).await?;
     for fault in &common.faults {
         world.fault(*fault).await;
     }
     // The build job has pushed what the example event's commit is deployed as.
-    world.push_image(&RunSpec::push_develop(&world).version);
+    let spec = RunSpec::push_develop(&world);
+    world.push_image(&spec.version);
+    if seed == Seed::Deployed {
+        let done = runner::run(&world, &binary(common)?, &spec).await?;
+        eprintln!("{} runs in dev (exit {})", spec.version, done.code.unwrap_or(-1));
+    }
     let text = serde_json::to_string_pretty(&world.info())?;
     match info {
         // Written whole, then named: whoever waits for the file never reads half of it.
