@@ -206,7 +206,7 @@ async fn prepare(
     let comparison = instance.as_ref().map(|instance| definition::compare(instance, &body));
     let existing = instance.as_ref().zip(comparison.as_ref());
     let plan = plan::direct(&told.id, environment, &image, existing, notices(session, environment));
-    let observed = Observed { instance, at: Timestamp::now() };
+    let observed = Observed { instances: instance.into_iter().collect(), profile: None, at: Timestamp::now() };
     emitter.emit(Happening::Planned { image, observed: Box::new(observed), plan: plan.clone() });
     Ok(Prepared { azure, body, plan })
 }
@@ -254,6 +254,7 @@ fn tags(told: &Rollout, image: &ImageReference, existing: Option<&Instance>) -> 
         digest: Some(image.digest.clone()),
         role: Some(Role::Stable.as_str().to_owned()),
         run: told.run_url.clone(),
+        stable_since: None,
         // A PUT replaces all tags: those that other people or policies put there stay theirs.
         others: existing.map(|instance| instance.tags.others.clone()).unwrap_or_default(),
     }

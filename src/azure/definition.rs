@@ -251,7 +251,7 @@ fn identity(container: &Container) -> Option<Value> {
 }
 
 fn tags(wanted: &Wanted<'_>) -> Value {
-    let Tags { rollout, version, sha, digest, role, run, others } = wanted.tags;
+    let Tags { rollout, version, sha, digest, role, run, stable_since, others } = wanted.tags;
     let own = [
         ("rollout", rollout.as_ref().map(ToString::to_string)),
         ("version", version.as_ref().map(ToString::to_string)),
@@ -259,6 +259,7 @@ fn tags(wanted: &Wanted<'_>) -> Value {
         ("digest", digest.as_ref().map(ToString::to_string)),
         ("role", role.clone()),
         ("run", run.clone()),
+        ("stable-since", stable_since.map(|at| at.to_string())),
     ];
     let mut tags: BTreeMap<String, String> = others.clone();
     tags.extend(wanted.container.tags.clone());
@@ -310,6 +311,9 @@ const ANEW: [&[&str]; 8] = [
     &["properties", "ipAddress", "type"],
     &["properties", "containers", "properties", "resources"],
 ];
+
+/// Tags of the Action that say which run wrote them and how far it came: they are no part of what is wanted.
+const RUNS_OWN: [&str; 4] = ["deploy-action-rollout", "deploy-action-run", "deploy-action-role", "deploy-action-stable-since"];
 
 /// Names whose values Azure never gives back.
 const HIDDEN: [&str; 5] = ["password", "secureValue", "storageAccountKey", "workspaceKey", "secret"];
@@ -390,7 +394,7 @@ impl Changes {
 
     /// The Action's tags that differ in every run, and tags of others, which stay theirs.
     fn is_ours_alone(&self, path: &[String], name: &str) -> bool {
-        path.len() == 1 && path[0] == "tags" && (!name.starts_with(TAG) || name == "deploy-action-rollout" || name == "deploy-action-run")
+        path.len() == 1 && path[0] == "tags" && (!name.starts_with(TAG) || RUNS_OWN.contains(&name))
     }
 }
 

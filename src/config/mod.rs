@@ -7,6 +7,7 @@ mod error;
 mod pattern;
 mod read;
 mod reference;
+mod rules;
 mod schema;
 mod shape;
 mod surface;
@@ -22,13 +23,14 @@ pub use error::{ConfigError, Problem};
 pub use pattern::matches;
 pub use read::{load, parse};
 pub use reference::reference;
+pub use rules::{Bound, Metrics, MetricsSource, NoData, Quantity, Rule, Unit};
 pub use schema::schema;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use url::Url;
 
-use crate::domain::{EnvironmentName, ImageRepository, InstanceName, Strategy};
+use crate::domain::{EnvironmentName, ImageRepository, InstanceName, Slot, Strategy};
 
 /// A whole `deploy.yml`, defaults filled in, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub image: ImageRepository,
     /// Azure region, e.g. `westeurope`.
     pub location: String,
+    /// Where the numbers of rules come from; `None`: off.
+    pub metrics: Option<Metrics>,
     /// Who hears of it.
     pub notify: Notify,
     /// The environments, by name.
@@ -78,6 +82,8 @@ pub struct Environment {
     pub resource_group: String,
     /// The instance of the direct strategy.
     pub instance: InstanceName,
+    /// What the blue-green strategy needs; there with that strategy, and only with it.
+    pub blue_green: Option<BlueGreen>,
     /// The image tag, with `{sha}` (short commit id), `{version}` (the git tag) and `{branch}` filled in.
     pub tag: String,
     /// The address people and smoke tests use; `None`: the instance's own.
@@ -92,6 +98,59 @@ pub struct Environment {
     pub health: Health,
     /// Paths that must answer 2xx.
     pub smoke: Vec<String>,
+}
+
+/// What the blue-green strategy needs (runbook Scenario 2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlueGreen {
+    /// The blue slot.
+    pub blue: SlotConfig,
+    /// The green slot.
+    pub green: SlotConfig,
+    /// The Traffic Manager profile in front of them.
+    pub profile: ProfileConfig,
+    /// Watching after the switch; `None`: off.
+    pub observe: Option<Observe>,
+}
+
+impl BlueGreen {
+    /// What is configured for `slot`.
+    #[must_use]
+    pub const fn slot(&self, slot: Slot) -> &SlotConfig {
+        match slot {
+            Slot::Blue => &self.blue,
+            Slot::Green => &self.green,
+        }
+    }
+}
+
+/// A slot: its instance, and the endpoint that sends people to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotConfig {
+    /// The instance.
+    pub instance: InstanceName,
+    /// The endpoint's name in the profile.
+    pub endpoint: String,
+}
+
+/// A Traffic Manager profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileConfig {
+    /// Its name.
+    pub name: String,
+    /// With this, a profile that does not exist is created with this DNS name.
+    pub dns_name: Option<InstanceName>,
+}
+
+/// Watching the new version for a time, under rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observe {
+    /// How long.
+    pub duration: Duration,
+    /// From tick to tick.
+    pub every: Duration,
+    /// The rules.
+    pub rules: Vec<Rule>,
 }
 
 /// Which pushes deploy an environment: glob patterns with `*`, `**` and `?`, as GitHub's workflow filters have them.

@@ -206,6 +206,7 @@ fn config(root: &Node, problems: &mut Vec<Problem>) -> Option<Config> {
     Some(Config {
         image: text(root, "image")?.parse().ok()?,
         location: text(root.get("azure")?, "location")?,
+        metrics: None,
         notify: notify(root.get("notify")),
         environments,
         application,
@@ -296,6 +297,7 @@ fn environment(name: &EnvironmentName, application: &str, node: &Node, root: &No
         name: name.clone(),
         when: when(node, name.as_str()),
         strategy: strategy(node, name.as_str()),
+        blue_green: None,
         resource_group: text(node, "resource-group").unwrap_or_else(|| format!("{name}-{}", kebab(application))),
         instance,
         tag: template(&tag).map_err(|message| Problem::at(node.get("tag").map_or(place, |node| node.place), message))?,

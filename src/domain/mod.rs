@@ -6,14 +6,18 @@ mod names;
 mod outcome;
 mod secret;
 mod share;
+mod slot;
 mod strategy;
+mod weight;
 
 pub use image::{Digest, ImageReference, ImageRepository, Version};
-pub use names::{EnvironmentName, InstanceName, RolloutId, Sha};
+pub use names::{EnvironmentName, InstanceName, MetricName, RolloutId, Sha};
 pub use outcome::{ExitStatus, Outcome};
 pub use secret::{Masks, SHORTEST, Secret};
 pub use share::Share;
+pub use slot::Slot;
 pub use strategy::{Role, Strategy};
+pub use weight::Weight;
 
 /// Why a text is not the value it should be: completes "NAME is not …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

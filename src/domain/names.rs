@@ -72,6 +72,14 @@ name!(
 );
 
 name!(
+    /// A metric: a built-in one (`error-rate`, `latency-p99`, …) or one under `metrics.queries`.
+    MetricName,
+    "a metric's name: 1 to 40 lower-case letters, digits and hyphens, beginning with a letter",
+    r"^[a-z][a-z0-9-]{0,39}$",
+    |text| text.len() <= 40 && text.starts_with(|c: char| c.is_ascii_lowercase()) && is_kebab(text)
+);
+
+name!(
     /// The id of one request being carried out: `ENVIRONMENT-RUN-ATTEMPT` under GitHub Actions.
     RolloutId,
     "a rollout id: 1 to 100 lower-case letters, digits and hyphens",

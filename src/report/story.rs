@@ -100,7 +100,7 @@ impl Story {
             Happening::Requested { rollout } => self.rollout = Some(rollout.clone()),
             Happening::Planned { image, observed, plan } => {
                 self.image = Some(image.clone());
-                self.instance = observed.instance.clone();
+                self.instance = observed.instances.first().cloned();
                 self.steps = vec![Step::Waiting; plan.steps.len()];
                 self.plan = Some(plan.clone());
             }

@@ -100,9 +100,11 @@ impl Terminal {
             }
             Happening::Planned { image, plan, observed } => {
                 self.line(at, &format!("image {}@{}", image.repository, image.digest));
-                match &observed.instance {
-                    Some(instance) => self.line(at, &format!("found {}", instance_line(instance))),
-                    None => self.line(at, "found no instance: this is the first deployment"),
+                if observed.instances.is_empty() {
+                    self.line(at, "found no instance: this is the first deployment");
+                }
+                for instance in &observed.instances {
+                    self.line(at, &format!("found {}", instance_line(instance)));
                 }
                 self.line(at, "plan:");
                 for (index, step) in plan.steps.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The world as data: what runs where, as the environment's plan needs it. Reads only; decides nothing.
+//! An instance (one container group) as Azure shows it. Plain data.
 
 use std::collections::BTreeMap;
 
@@ -108,16 +108,9 @@ pub struct Tags {
     pub role: Option<String>,
     /// `deploy-action-run`: link to the workflow run.
     pub run: Option<String>,
+    /// `deploy-action-stable-since`: when the version had passed all its gates and was marked stable.
+    #[schemars(with = "Option<String>")]
+    pub stable_since: Option<Timestamp>,
     /// Everything else that is tagged.
     pub others: BTreeMap<String, String>,
-}
-
-/// What a direct deployment needs to know of the world.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Observed {
-    /// The instance, where it exists.
-    pub instance: Option<Instance>,
-    /// When this was read.
-    #[schemars(with = "String")]
-    pub at: Timestamp,
 }
