@@ -4,7 +4,7 @@ mod instance;
 mod profile;
 
 pub use instance::{AzureEvent, ContainerPhase, ContainerState, Instance, Provisioning, Tags};
-pub use profile::{Endpoint, EndpointState, Monitor, MonitorStatus, Profile, ProfileTags, RoutingMethod, same_host};
+pub use profile::{Endpoint, EndpointState, Monitor, MonitorStatus, Probing, Profile, ProfileTags, RoutingMethod, same_host};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -102,6 +102,27 @@ pub struct Endpoint {
     pub weight: Weight,
     /// What Azure's probes say.
     pub monitor: MonitorStatus,
+    /// Whether Azure probes it at all (`alwaysServe`).
+    pub probing: Probing,
+}
+
+/// Whether Azure probes an endpoint (`alwaysServe`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probing {
+    /// It is probed, and gets no traffic while its probes fail.
+    Probed,
+    /// It is not probed: it gets traffic whether it serves or not.
+    AlwaysServed,
+}
+
+impl Endpoint {
+    /// Whether it sends people to a host outside of Azure's own resources. A container group is always such a one: Traffic
+    /// Manager's Azure endpoints are App Services and public IP addresses (Microsoft: Traffic Manager endpoint types).
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("externalEndpoints")
+    }
 }
 
 /// The Action's tags on a profile (DESIGN "The world is the journal").

@@ -5,24 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::observe::{AzureEvent, ContainerPhase, ContainerState, Instance, Provisioning, Tags};
-
-/// What every tag of the Action begins with.
-pub(super) const TAG: &str = "deploy-action-";
-
-/// Azure writes `null` where it has nothing.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Declares structs whose every field may be missing or null.
-macro_rules! tolerant {
-    ($($name:ident { $($field:ident: $kind:ty),* $(,)? })*) => {$(
-        #[derive(Deserialize, Default)]
-        #[serde(default, rename_all = "camelCase")]
-        struct $name { $(#[serde(deserialize_with = "or_default")] $field: $kind,)* }
-    )*};
-}
+use super::{TAG, or_default};
+use crate::{
+    azure::error::printable,
+    observe::{AzureEvent, ContainerPhase, ContainerState, Instance, Provisioning, Tags},
+};
 
 tolerant! {
     Group { name: String, tags: BTreeMap<String, String>, properties: Properties }
@@ -40,7 +27,7 @@ tolerant! {
 const REPORTED: [&str; 2] = ["provisioningState", "instanceView"];
 
 /// An instance from the body of a GET, or why it is none.
-pub(super) fn instance(body: &Value) -> Result<Instance, String> {
+pub(in crate::azure) fn instance(body: &Value) -> Result<Instance, String> {
     let group = Group::deserialize(body).map_err(|error| error.to_string())?;
     let name = group.name.to_ascii_lowercase().parse().map_err(|error| format!("the name of a container group: {error}"))?;
     let Properties { provisioning_state, instance_view, ip_address, containers } = group.properties;
@@ -97,7 +84,7 @@ fn event(event: Event) -> AzureEvent {
     AzureEvent {
         at: event.last_timestamp.and_then(|text| text.parse().ok()),
         name: event.name,
-        message: super::error::printable(&event.message),
+        message: printable(&event.message),
         level: event.r#type,
         count: event.count,
     }
