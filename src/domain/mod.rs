@@ -17,7 +17,7 @@ pub use secret::{Masks, SHORTEST, Secret};
 pub use share::Share;
 pub use slot::Slot;
 pub use strategy::{Role, Strategy};
-pub use weight::Weight;
+pub use weight::{TooFarApart, Weight, shares, weights};
 
 /// Why a text is not the value it should be: completes "NAME is not …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
