@@ -14,13 +14,29 @@ const SHOWN: usize = 600;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     verb: &'static str,
-    resource: String,
+    // A box, because errors are handed up by value and this one is in all of them.
+    resource: Box<str>,
+    subject: Subject,
+}
+
+/// What kind of resource was asked about: advice differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// A container group, or what it stands in.
+    Container,
+    /// A Traffic Manager profile.
+    Profile,
 }
 
 impl Asked {
     /// "`verb` `resource`", e.g. "create or update" "container group dev-nextgen/aci-dev-nextgen".
     pub(super) fn new(verb: &'static str, resource: impl Into<String>) -> Self {
-        Self { verb, resource: resource.into() }
+        Self { verb, resource: resource.into().into_boxed_str(), subject: Subject::Container }
+    }
+
+    /// The same of a Traffic Manager profile.
+    pub(super) fn profile(verb: &'static str, resource: impl Into<String>) -> Self {
+        Self { verb, resource: resource.into().into_boxed_str(), subject: Subject::Profile }
     }
 }
 
@@ -140,6 +156,8 @@ impl AzureError {
             "InaccessibleImage" | "ImageNotFound" => Self::Image(refusal),
             "DnsNameLabelTaken" | "DnsNameLabelNotAvailable" => Self::NameTaken(refusal),
             "ServiceUnavailable" if has("not available in the location") => Self::Capacity(refusal),
+            // Traffic Manager's: "Domain name NAME.trafficmanager.net already exists. Please choose a different DNS prefix."
+            _ if has("dns prefix") => Self::NameTaken(refusal),
             _ if has("quota") => Self::Quota(refusal),
             _ if has("capacity") => Self::Capacity(refusal),
             _ if has("dns") && has("label") => Self::NameTaken(refusal),
@@ -189,13 +207,28 @@ impl From<AzureError> for Failure {
                     .next(assign)
                     .next("then run the workflow again; a new assignment takes up to 5 minutes")
             }
-            AzureError::Quota(r) => refused(FailureKind::Capacity, "the subscription's quota does not allow to", &r)
-                .next("see what is used: az container list --query \"[].{name:name, location:location}\" -o table")
-                .next("delete what is not needed, or ask for more: Azure portal, Quotas, Container Instances"),
+            AzureError::Quota(r) => {
+                let (list, portal) = match r.asked.subject {
+                    Subject::Container => {
+                        ("az container list --query \"[].{name:name, location:location}\" -o table", "Container Instances")
+                    }
+                    Subject::Profile => ("az network traffic-manager profile list -o table", "Networking"),
+                };
+                refused(FailureKind::Capacity, "the subscription's quota does not allow to", &r)
+                    .next(format!("see what is used: {list}"))
+                    .next(format!("delete what is not needed, or ask for more: Azure portal, Quotas, {portal}"))
+            }
             AzureError::Capacity(r) => refused(FailureKind::Capacity, "the region has no room to", &r)
                 .next("run the workflow again later, ask for less `cpu` and `memory`, or set another `azure.location`"),
-            AzureError::NameTaken(r) => refused(FailureKind::Azure, "a name is taken: Azure refuses to", &r)
-                .next("set another `container.dns-label`, or `container.dns-scope` so that Azure makes the label unique"),
+            AzureError::NameTaken(r) => {
+                let advice = match r.asked.subject {
+                    Subject::Container => {
+                        "set another `container.dns-label`, or `container.dns-scope` so that Azure makes the label unique"
+                    }
+                    Subject::Profile => "set another `traffic-manager.dns-name`: it is shared with all of Azure's customers",
+                };
+                refused(FailureKind::Azure, "a name is taken: Azure refuses to", &r).next(advice)
+            }
             AzureError::Image(r) => refused(FailureKind::ImagePull, "Azure cannot pull the image, so it refuses to", &r)
                 .next("check the inputs registry-username and registry-password: a token with read:packages"),
             AzureError::GroupMissing(r) => {
@@ -221,8 +254,12 @@ impl From<AzureError> for Failure {
                     .next("check azure-resource-manager, where set: a proxy may answer in Azure's place")
             }
             AzureError::TooLong { asked, minutes } => {
+                let advice = match asked.subject {
+                    Subject::Container => "look at the container group's events, delete it if it is stuck, and run the workflow again",
+                    Subject::Profile => "look at the profile in Azure's activity log, and run the workflow again",
+                };
                 Self::new(FailureKind::Azure, format!("Azure did not end within {minutes} minutes: {}", asked.verb), asked.resource)
-                    .next("look at the container group's events, delete it if it is stuck, and run the workflow again")
+                    .next(advice)
             }
         }
     }

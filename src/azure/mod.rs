@@ -1,4 +1,4 @@
-//! Azure Resource Manager: login, container groups, long-running operations, its errors.
+//! Azure Resource Manager: login, container groups, Traffic Manager, its errors.
 //! Does what it is told and says what it found; decides nothing.
 
 /// Container groups: read, write, delete, logs.
@@ -10,6 +10,8 @@ mod login;
 /// The checked way to set any property of Microsoft's schema. Pure.
 pub mod passthrough;
 mod resource_manager;
+/// Traffic Manager: one profile read, written whole in one request, created, compared and judged.
+pub mod traffic_manager;
 mod wire;
 
 pub use error::AzureError;
