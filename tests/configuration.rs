@@ -46,6 +46,18 @@ fn what_is_left_out_is_what_the_example_writes_out() {
         ("  port: 3000\n  health: /health\n  cpu: 1\n  memory: 1\n", "  cpu: 1\n"),
         ("    when: { branch: develop }\n    strategy: direct\n", ""),
         ("  slack: { channel: \"#nextgen-devops\", incidents: \"#nextgen-incidents\" }\n", ""),
+        (", endpoints: { blue: blue-endpoint, green: green-endpoint }", ""),
+        (
+            "    observe:\n      for: 30m\n      every: 10s\n      rules:\n        error-rate: { max: 0%, consecutive: 2 }\n        latency-p99: { max: 100ms, consecutive: 3 }\n",
+            "",
+        ),
+        ("      rules:\n        error-rate: { max: 0%, consecutive: 2 }\n        latency-p99: { max: 100ms, consecutive: 3 }\n", ""),
+        ("        error-rate: { max: 0%, consecutive: 2 }\n", "        error-rate: { max: 0% }\n"),
+        ("  window: 1m\n", ""),
+        ("  no-data: hold ", "  # "),
+        ("  confidence: 99% ", "  # "),
+        ("  min-requests: 50 ", "  # "),
+        ("database:\n  connections: 20 ", "# "),
     ] {
         assert_eq!(config::parse(&example(from, to), "deploy.yml").as_ref(), Ok(&whole), "{from}");
     }
@@ -65,6 +77,112 @@ fn off_switches_a_section_off() {
         assert_eq!(refused(&format!("{LEAST}{text}")), "accepted", "{text}");
     }
     assert!(config::parse(&format!("{LEAST}notify: off\n"), "f").is_ok_and(|config| config.notify.slack.is_none()));
+}
+
+fn staging(text: &str) -> config::BlueGreen {
+    let config = config::parse(text, "deploy.yml").unwrap_or_else(|error| panic!("{error}"));
+    config.environments[&"staging".parse().expect("a name")].blue_green.clone().expect("blue-green")
+}
+
+fn rules(observe: Option<&config::Observe>) -> Vec<String> {
+    let rules = observe.map_or(&[][..], |observe| &observe.rules);
+    rules.iter().map(|rule| format!("{} {:?} x{}", rule.metric, rule.bounds, rule.consecutive)).collect()
+}
+
+#[test]
+fn blue_green_is_read_whole() {
+    let whole = staging(EXAMPLE);
+    assert_eq!((whole.blue.instance.as_str(), whole.blue.endpoint.as_str()), ("aci-staging-blue", "blue-endpoint"));
+    assert_eq!((whole.green.instance.as_str(), whole.green.endpoint.as_str()), ("aci-staging-green", "green-endpoint"));
+    assert_eq!((whole.profile.name.as_str(), whole.profile.dns_name.as_ref()), ("tm-staging", None));
+    let observe = whole.observe.as_ref().expect("on");
+    assert_eq!((observe.duration.as_secs(), observe.every.as_secs()), (1800, 10));
+    insta::assert_snapshot!(rules(Some(observe)).join("\n"), @r"
+    error-rate [Max(Quantity { value: 0.0, unit: Percent })] x2
+    latency-p99 [Max(Quantity { value: 0.1, unit: Time })] x3
+    ");
+
+    let least = staging(&LEAST.replace("{ dev: {} }", "{ staging: {} }"));
+    assert_eq!((least.blue.instance.as_str(), least.green.instance.as_str()), ("aci-staging-shop-blue", "aci-staging-shop-green"));
+    assert_eq!((least.blue.endpoint.as_str(), least.green.endpoint.as_str()), ("blue-endpoint", "green-endpoint"));
+    assert_eq!(least.profile.name, "tm-staging-shop");
+    assert_eq!(least.observe, whole.observe);
+}
+
+#[test]
+fn given_rules_are_laid_over_the_defaults() {
+    let observe =
+        |given: &str| rules(staging(&LEAST.replace("{ dev: {} }", &format!("{{ staging: {{ observe: {given} }} }}"))).observe.as_ref());
+    assert_eq!(observe("off"), Vec::<String>::new());
+    assert_eq!(observe("{ rules: { error-rate: off } }"), ["latency-p99 [Max(Quantity { value: 0.1, unit: Time })] x3"]);
+    assert_eq!(
+        observe("{ rules: { latency-p99: { max: 1s }, restarts: { max: 2, consecutive: 1 } } }"),
+        [
+            "error-rate [Max(Quantity { value: 0.0, unit: Percent })] x2",
+            "latency-p99 [Max(Quantity { value: 1.0, unit: Time })] x2",
+            "restarts [Max(Quantity { value: 2.0, unit: Plain })] x1",
+        ]
+    );
+}
+
+#[test]
+fn metrics_are_read_with_their_defaults() {
+    let metrics = |more: &str| config::parse(&format!("{LEAST}{more}"), "f").unwrap_or_else(|error| panic!("{error}")).metrics;
+    let default = metrics("").expect("on by default");
+    assert_eq!(default.source, config::MetricsSource::Scrape { path: "/metrics".into() });
+    assert_eq!((default.window.as_secs(), default.no_data, default.min_requests), (60, config::NoData::Hold, 50));
+    assert_eq!(default.confidence.map(|share| share.to_string()).as_deref(), Some("99%"));
+    assert_eq!(metrics("metrics: off\n"), None);
+    let given =
+        metrics("metrics: { prometheus: \"https://p.example/prom\", no-data: fail, confidence: off, window: 30s, min-requests: 5 }\n");
+    let given = given.expect("on");
+    assert!(matches!(&given.source, config::MetricsSource::Prometheus(url) if url.as_str() == "https://p.example/prom"));
+    assert_eq!((given.window.as_secs(), given.no_data, given.confidence, given.min_requests), (30, config::NoData::Fail, None, 5));
+    let whole = config::parse(EXAMPLE, "f").expect("the example").metrics.expect("on");
+    assert!(whole.queries[&"cpu".parse().expect("a name")].starts_with("max(process_cpu_ratio"));
+    let connections = |more: &str| config::parse(&format!("{LEAST}{more}"), "f").expect("accepted").database.map(|it| it.connections);
+    assert_eq!((connections(""), connections("database: off\n"), connections("database: { connections: 7 }\n")), (Some(20), None, Some(7)));
+}
+
+#[test]
+fn a_rule_that_cannot_work_is_refused() {
+    let rule = |from: &str, to: &str| example(from, to);
+    let observe = |given: &str| LEAST.replace("{ dev: {} }", &format!("{{ staging: {{ observe: {given} }} }}"));
+    let messages: Vec<String> = [
+        rule("error-rate: { max: 0%, consecutive: 2 }", "eror-rate: { max: 0%, consecutive: 2 }"),
+        rule("throughput: { min-of-baseline: 90% }", "orders: { min-of-baseline: 90% }"),
+        rule("throughput: { min-of-baseline: 90% }", "requests: { min-of-baseline: 90% }"),
+        rule("throughput: { min-of-baseline: 90% }", "throughput: { min-of-baseline: 0% }"),
+        rule("throughput: { min-of-baseline: 90% }", "throughput: { min: 5, max: 4 }"),
+        rule("latency-p99: { max: 100ms, consecutive: 3 }", "latency-p99: { max: 100, consecutive: 3 }"),
+        rule("latency-p99: { max: 100ms, consecutive: 3 }", "latency-p99: { max: 0ms, consecutive: 3 }"),
+        rule("latency-p99: { max: 100ms, consecutive: 3 }", "latency-p99: { max-of-baseline: 150%, consecutive: 3 }"),
+        rule("success-rate: { min: 99.9% }", "success-rate: { min: 0% }"),
+        rule("database-connections: { max: 19, consecutive: 1 }", "database-connections: { max: 20, consecutive: 1 }"),
+        rule("database:\n  connections: 20 ", "database: off "),
+        rule("health: { consecutive: 1 }", "health: { max: 1 }"),
+        rule("error-rate: { max: 1%, consecutive: 2 }", "error-rate: { max: 100%, consecutive: 2 }"),
+        rule(
+            "for: 30m\n      every: 10s\n      rules:\n        error-rate: { max: 0%",
+            "for: 20s\n      every: 10s\n      rules:\n        error-rate: { max: 0%",
+        ),
+        rule("confidence: 99%", "confidence: 100%"),
+        rule("max(process_cpu_ratio{instance=~\"$instances\"})", "max(process_cpu_ratio{instance=~\"$instance\"})"),
+        rule("    cpu: max", "    CPU: max"),
+        rule("{ blue: aci-staging-blue, green: aci-staging-green }", "{ blue: aci-staging-blue, green: aci-staging-blue }"),
+        rule("{ blue: blue-endpoint, green: green-endpoint }", "{ blue: Green-Endpoint }"),
+        rule("{ profile: tm-staging, ", "{ profile: tm/staging, "),
+        LEAST.replace("{ dev: {} }", "{ staging: {} }") + "metrics: off\n",
+        observe("{ rules: { error-rate: { max: 1% } } }") + "metrics: off\n",
+        observe("{ rules: { error-rate: off, latency-p99: off } }"),
+        observe("{ rules: { cache-hit-ratio: { min: 90% } } }"),
+        observe("{ rules: { cache-hit-ratio: { min: 90% } } }") + "metrics: { queries: { cache-hit-ratio: \"1\" } }\n",
+    ]
+    .iter()
+    .map(|text| refused(text))
+    .collect();
+    assert!(messages.iter().all(|message| message != "accepted"), "{messages:#?}");
+    insta::assert_snapshot!(messages.join("\n\n"));
 }
 
 #[test]

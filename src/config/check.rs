@@ -2,6 +2,7 @@
 
 use super::{
     error::Problem,
+    rules::Factor,
     shape::{Form, Key, Presence, Shape, duration},
     tree::{Node, Place, Value},
 };
@@ -152,6 +153,7 @@ fn value(shape: &Shape, text: &str, node: &Node) -> Result<(), String> {
             None => Err(format!("`{}` is not a duration such as 10s, 5m or 24h", shown(text))),
         },
         Shape::Share => text.parse::<Share>().map(|_| ()).map_err(|error| error.to_string()),
+        Shape::Factor => text.parse::<Factor>().map(|_| ()).map_err(|error| error.to_string()),
         Shape::Bound => {
             if text.ends_with('%') {
                 return text.parse::<Share>().map(|_| ()).map_err(|error| error.to_string());
@@ -180,6 +182,17 @@ fn form(form: Form, text: &str) -> Result<(), String> {
         Form::Environment => {
             let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             if good { Ok(()) } else { Err(wrong("an id of letters and digits")) }
+        }
+        Form::Profile => {
+            // Azure's resource naming rules, Microsoft.Network: it becomes a part of request paths.
+            let ends = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+            let good = ends && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+            if good { Ok(()) } else { Err(wrong("a profile's name: 1 to 63 letters, digits, hyphens and full stops")) }
+        }
+        Form::Endpoint => {
+            let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+            let good = begins && text.len() <= 260 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            if good { Ok(()) } else { Err(wrong("an endpoint's name: letters, digits, hyphens, underscores and full stops")) }
         }
         Form::Path => {
             let good = text.starts_with('/') && !text.starts_with("//") && !text.contains(char::is_whitespace);
@@ -230,6 +243,7 @@ fn words(shape: &Shape) -> String {
         Shape::Flag => "true or false".into(),
         Shape::Duration(_) => "a duration such as 10s".into(),
         Shape::Share => "a percentage such as 5%".into(),
+        Shape::Factor => "a percentage such as 150%".into(),
         Shape::Bound => "a bound such as 1%, 2000ms or 18".into(),
         Shape::Choice(words) => format!("one of {}", words.join(", ")),
         Shape::List(_) | Shape::Map(..) | Shape::Section(_) | Shape::OrOff(_) | Shape::Free => "a section".into(),

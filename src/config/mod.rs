@@ -21,9 +21,9 @@ pub use container::{
 pub(crate) use check::nearest;
 pub use error::{ConfigError, Problem};
 pub use pattern::matches;
-pub use read::{load, parse};
+pub use read::{load, observe_rules, parse};
 pub use reference::reference;
-pub use rules::{Bound, Metrics, MetricsSource, NoData, Quantity, Rule, Unit};
+pub use rules::{Bound, Database, Factor, MetricKind, Metrics, MetricsSource, NoData, Quantity, Reader, Rule, Unit};
 pub use schema::schema;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -43,6 +43,8 @@ pub struct Config {
     pub location: String,
     /// Where the numbers of rules come from; `None`: off.
     pub metrics: Option<Metrics>,
+    /// The database that a rule asks; `None`: off.
+    pub database: Option<Database>,
     /// Who hears of it.
     pub notify: Notify,
     /// The environments, by name.

@@ -1,17 +1,19 @@
-//! From a checked tree to plain data, defaults filled in; and what only the whole can tell: sums, orders, contradictions.
+//! From a checked tree to plain data, defaults filled in. Reports what is wrong; decides nothing.
+
+mod blue_green;
+mod container;
+mod rules;
+mod whole;
+
+pub use rules::observe_rules;
 
 use std::{collections::BTreeMap, fs, io::Read, path::Path, time::Duration};
 
 use super::{
-    Access, AzureFile, Config, ConfigError, Container, EmptyDir, Environment, GitRepository, Gpu, GpuSku, Health, Identity, IpType,
-    LogAnalytics, Notify, OsType, Port, Probe, ProbeKind, Problem, Protocol, RestartPolicy, Slack, SystemIdentity, Volume, VolumeSource,
-    When, check, shape, surface,
+    Config, ConfigError, Environment, Health, Notify, Problem, Slack, When, check, shape, surface,
     tree::{self, Node, Place, Value},
 };
-use crate::{
-    azure::passthrough,
-    domain::{EnvironmentName, InstanceName, Share, Strategy},
-};
+use crate::domain::{EnvironmentName, InstanceName, Strategy};
 
 /// The largest file that is read: the example is 8 KiB.
 const LARGEST: u64 = 1024 * 1024;
@@ -49,138 +51,13 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
     check::check(&surface::FILE, &root, "", &mut problems);
     if problems.is_empty() {
-        as_a_whole(&root, &mut problems);
+        whole::check(&root, &mut problems);
     }
     // What is read below has been checked above; what can still be wrong is reported by the reader itself.
     let config = if problems.is_empty() { config(&root, &mut problems) } else { None };
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(fail(problems)),
-    }
-}
-
-// ---- what only the whole can tell -------------------------------------------------------------------------------------
-
-fn as_a_whole(root: &Node, problems: &mut Vec<Problem>) {
-    if let Some(metrics) = root.get("metrics")
-        && let (Some(_), Some(scrape)) = (metrics.get("prometheus"), metrics.get("scrape"))
-    {
-        problems.push(Problem::at(scrape.place, "`scrape` and `prometheus` exclude each other: keep one"));
-    }
-    let Some(environments) = root.get("environments") else { return };
-    if environments.entries().is_empty() {
-        problems.push(Problem::at(environments.place, "`environments` is empty; there must be at least one"));
-    }
-    properties(root.get("container"), problems);
-    let mut patterns: Vec<(&'static str, String)> = Vec::new();
-    for (key, environment) in environments.entries() {
-        properties(environment.get("container"), problems);
-        let when = when(environment, &key.name);
-        for (kind, pattern) in [("branch", &when.branch), ("tag", &when.tag)] {
-            let Some(pattern) = pattern else { continue };
-            if patterns.contains(&(kind, pattern.clone())) {
-                problems.push(Problem::at(
-                    key.place,
-                    format!("environment `{}` is deployed by {kind} `{pattern}`, and so is another", key.name),
-                ));
-            }
-            patterns.push((kind, pattern.clone()));
-        }
-        strategy_fits(&key.name, environment, problems);
-        phases(environment, problems);
-        volumes(environment.get("container"), problems);
-        rules(environment, problems);
-    }
-    volumes(root.get("container"), problems);
-}
-
-fn properties(container: Option<&Node>, problems: &mut Vec<Problem>) {
-    let Some(properties) = container.and_then(|container| container.get("properties")) else { return };
-    match json(properties) {
-        serde_json::Value::Object(fields) => {
-            if let Err(error) = passthrough::check(&fields) {
-                problems.push(Problem::at(properties.place, format!("`properties`{error}")));
-            }
-        }
-        _ => problems.push(Problem::at(properties.place, "`properties` must be a section with Microsoft's names")),
-    }
-}
-
-/// Keys of one strategy in an environment of another would have no effect, and nobody would notice.
-fn strategy_fits(name: &str, environment: &Node, problems: &mut Vec<Problem>) {
-    const BLUE_GREEN: [&str; 2] = ["slots", "observe"];
-    const CANARY: [&str; 6] = ["instances", "stable-url", "preflight", "abort", "phases", "stabilize"];
-    const ROUTED: [&str; 2] = ["traffic-manager", "rollback"];
-    let strategy = strategy(environment, name);
-    let foreign: Vec<&str> = match strategy {
-        Strategy::Direct => [BLUE_GREEN.as_slice(), &CANARY, &ROUTED].concat(),
-        Strategy::BlueGreen => [CANARY.as_slice(), &["instance"]].concat(),
-        Strategy::Canary => [BLUE_GREEN.as_slice(), &["instance"]].concat(),
-    };
-    for (key, _) in environment.entries().iter().filter(|(key, _)| foreign.contains(&key.name.as_str())) {
-        let message =
-            format!("`{}` has no effect with `strategy: {}`, which `{name}` has; remove one of them", key.name, strategy.as_str());
-        problems.push(Problem::at(key.place, message));
-    }
-}
-
-fn phases(environment: &Node, problems: &mut Vec<Problem>) {
-    for list in [environment.get("phases"), environment.get("rollback").and_then(|rollback| rollback.get("staged"))].into_iter().flatten() {
-        let mut last = Share::ZERO;
-        for phase in list.items() {
-            let Some((share, node)) = phase.get("traffic").and_then(|node| Some((node.text()?.parse::<Share>().ok()?, node))) else {
-                continue;
-            };
-            if share <= last {
-                problems.push(Problem::at(node.place, format!("shares must rise: {share} comes after {last}")));
-            }
-            last = share;
-            if let Some(back) = phase.get("on-breach")
-                && back.text().and_then(|text| text.parse::<Share>().ok()).is_some_and(|back| back >= share)
-            {
-                problems.push(Problem::at(back.place, format!("`on-breach` must be below the phase's own {share}")));
-            }
-        }
-        if last != Share::ALL && !list.items().is_empty() {
-            problems.push(Problem::at(list.place, format!("the last share must be 100%, it is {last}")));
-        }
-    }
-    if let Some(instances) = environment.get("instances") {
-        let number =
-            |name: &str, otherwise: u64| instances.get(name).and_then(Node::text).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-        let (count, active) = (number("count", 3), number("active", 2));
-        if active > count {
-            problems.push(Problem::at(instances.place, format!("`active` ({active}) is more than `count` ({count})")));
-        }
-    }
-}
-
-fn volumes(container: Option<&Node>, problems: &mut Vec<Problem>) {
-    for (key, volume) in container.and_then(|container| container.get("volumes")).map_or(&[][..], Node::entries) {
-        let kinds: Vec<&str> = ["azure-file", "git", "empty", "secret"].into_iter().filter(|kind| volume.get(kind).is_some()).collect();
-        if kinds.len() != 1 {
-            problems.push(Problem::at(key.place, format!("volume `{}` must be exactly one of azure-file, git, empty, secret", key.name)));
-        }
-    }
-    for name in ["liveness", "readiness"] {
-        let Some(probe) = container.and_then(|container| container.get(name)).filter(|probe| !is_off(probe)) else { continue };
-        if probe.get("path").is_some() == probe.get("command").is_some() {
-            problems.push(Problem::at(probe.place, format!("`{name}` must have either `path` or `command`")));
-        }
-    }
-}
-
-/// A rule without a bound could never trip; one whose bounds contradict each other always would.
-fn rules(environment: &Node, problems: &mut Vec<Problem>) {
-    let observed = ["observe", "preflight", "abort", "stabilize"].into_iter().filter_map(|name| environment.get(name));
-    let phases = environment.get("phases").map_or(&[][..], Node::items);
-    for holder in observed.chain(phases) {
-        for (key, rule) in holder.get("rules").map_or(&[][..], Node::entries) {
-            let bounds = ["max", "min", "max-of-baseline", "min-of-baseline"];
-            if !is_off(rule) && key.name != "health" && !bounds.iter().any(|bound| rule.get(bound).is_some()) {
-                problems.push(Problem::at(key.place, format!("rule `{}` has no bound: give it {}", key.name, bounds.join(", "))));
-            }
-        }
     }
 }
 
@@ -206,7 +83,8 @@ fn config(root: &Node, problems: &mut Vec<Problem>) -> Option<Config> {
     Some(Config {
         image: text(root, "image")?.parse().ok()?,
         location: text(root.get("azure")?, "location")?,
-        metrics: None,
+        metrics: rules::metrics(root.get("metrics")),
+        database: rules::database(root.get("database")),
         notify: notify(root.get("notify")),
         environments,
         application,
@@ -297,12 +175,12 @@ fn environment(name: &EnvironmentName, application: &str, node: &Node, root: &No
         name: name.clone(),
         when: when(node, name.as_str()),
         strategy: strategy(node, name.as_str()),
-        blue_green: None,
+        blue_green: blue_green::blue_green(name, application, node, place)?,
         resource_group: text(node, "resource-group").unwrap_or_else(|| format!("{name}-{}", kebab(application))),
         instance,
         tag: template(&tag).map_err(|message| Problem::at(node.get("tag").map_or(place, |node| node.place), message))?,
         url: text(node, "url").and_then(|text| text.parse().ok()),
-        container: container(root.get("container"), node.get("container")),
+        container: container::container(root.get("container"), node.get("container")),
         env,
         secrets,
         health: health(node.get("health")),
@@ -333,121 +211,14 @@ fn template(tag: &str) -> Result<String, String> {
     }
 }
 
+/// The duration under `name`, or so many seconds.
+fn time(node: Option<&Node>, name: &str, otherwise: u64) -> Duration {
+    node.and_then(|node| text(node, name)).and_then(|text| shape::duration(&text)).unwrap_or(Duration::from_secs(otherwise))
+}
+
 fn health(node: Option<&Node>) -> Health {
-    let time = |name: &str, otherwise: u64| {
-        node.and_then(|health| text(health, name)).and_then(|text| shape::duration(&text)).unwrap_or(Duration::from_secs(otherwise))
-    };
+    let time = |name: &str, otherwise: u64| time(node, name, otherwise);
     Health { retries: whole(node.and_then(|health| health.get("retries")), 30), every: time("every", 10), timeout: time("timeout", 5) }
-}
-
-/// The common section with the environment's own laid over it, key by key.
-fn container(common: Option<&Node>, own: Option<&Node>) -> Container {
-    let find = |name: &str| own.and_then(|own| own.get(name)).or_else(|| common.and_then(|common| common.get(name)));
-    let some = |name: &str| find(name).filter(|node| !is_off(node));
-    let word = |name: &str| find(name).and_then(Node::text).unwrap_or_default();
-    let number = |name: &str, otherwise: f64| find(name).and_then(Node::text).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
-    Container {
-        port: whole(find("port"), 3000),
-        ports: find("ports").map_or(&[][..], Node::items).iter().map(port).collect(),
-        health: find("health").and_then(Node::text).unwrap_or("/health").to_owned(),
-        cpu: number("cpu", 1.0),
-        memory: number("memory", 1.0),
-        gpu: some("gpu").map(|gpu| Gpu {
-            count: whole(gpu.get("count"), 1),
-            sku: match gpu.get("sku").and_then(Node::text) {
-                Some("K80") => GpuSku::K80,
-                Some("P100") => GpuSku::P100,
-                _ => GpuSku::V100,
-            },
-        }),
-        os: if word("os") == "windows" { OsType::Windows } else { OsType::Linux },
-        restart: match word("restart") {
-            "on-failure" => RestartPolicy::OnFailure,
-            "never" => RestartPolicy::Never,
-            _ => RestartPolicy::Always,
-        },
-        command: texts(find("command")),
-        ip: match word("ip") {
-            "private" => IpType::Private,
-            "none" => IpType::None,
-            _ => IpType::Public,
-        },
-        subnets: texts(find("subnets")),
-        dns_label: find("dns-label").and_then(Node::text).map(str::to_owned),
-        dns_scope: find("dns-scope").and_then(Node::text).map(str::to_owned),
-        log_analytics: some("log-analytics")
-            .and_then(|log| Some(LogAnalytics { workspace_id: text(log, "workspace-id")?, workspace_key: text(log, "workspace-key")? })),
-        volumes: find("volumes").map_or(&[][..], Node::entries).iter().filter_map(|(key, node)| volume(&key.name, node)).collect(),
-        identity: some("identity").map(|identity| Identity {
-            system: if identity.get("system").and_then(Node::text) == Some("true") {
-                SystemIdentity::Assigned
-            } else {
-                SystemIdentity::Unassigned
-            },
-            user: texts(identity.get("user")),
-        }),
-        registry_identity: find("registry-identity").and_then(Node::text).map(str::to_owned),
-        liveness: some("liveness").map(probe),
-        readiness: some("readiness").map(probe),
-        properties: properties_of(common, own),
-        tags: find("tags")
-            .map_or(&[][..], Node::entries)
-            .iter()
-            .filter_map(|(key, node)| Some((key.name.clone(), node.text()?.to_owned())))
-            .collect(),
-    }
-}
-
-fn properties_of(common: Option<&Node>, own: Option<&Node>) -> serde_json::Map<String, serde_json::Value> {
-    let found = own.and_then(|own| own.get("properties")).or_else(|| common.and_then(|common| common.get("properties")));
-    match found.map(json) {
-        Some(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    }
-}
-
-fn port(node: &Node) -> Port {
-    let protocol = if node.get("protocol").and_then(Node::text) == Some("udp") { Protocol::Udp } else { Protocol::Tcp };
-    Port { port: whole(node.get("port"), 0), protocol }
-}
-
-fn volume(name: &str, node: &Node) -> Option<Volume> {
-    let source = if let Some(file) = node.get("azure-file") {
-        VolumeSource::AzureFile(AzureFile {
-            share: text(file, "share")?,
-            account: text(file, "account")?,
-            key: text(file, "key")?,
-            access: if file.get("access").and_then(Node::text) == Some("read-only") { Access::ReadOnly } else { Access::ReadWrite },
-        })
-    } else if let Some(git) = node.get("git") {
-        VolumeSource::GitRepository(GitRepository {
-            url: text(git, "url")?,
-            directory: text(git, "directory"),
-            revision: text(git, "revision"),
-        })
-    } else if let Some(files) = node.get("secret") {
-        VolumeSource::Secret(files.entries().iter().filter_map(|(key, value)| Some((key.name.clone(), value.text()?.to_owned()))).collect())
-    } else {
-        VolumeSource::EmptyDir(EmptyDir)
-    };
-    Some(Volume { name: name.to_owned(), mount: text(node, "mount")?, source })
-}
-
-fn probe(node: &Node) -> Probe {
-    let seconds = |name: &str| text(node, name).and_then(|text| shape::duration(&text)).and_then(|time| u32::try_from(time.as_secs()).ok());
-    let count = |name: &str| node.get(name).map(|value| whole(Some(value), 1));
-    let kind = match text(node, "path") {
-        Some(path) => ProbeKind::Http { path, port: node.get("port").map(|port| whole(Some(port), 0)) },
-        None => ProbeKind::Exec(texts(node.get("command"))),
-    };
-    Probe {
-        kind,
-        initial_delay_seconds: seconds("initial-delay"),
-        period_seconds: seconds("every"),
-        failure_threshold: count("failures"),
-        success_threshold: count("successes"),
-        timeout_seconds: seconds("timeout"),
-    }
 }
 
 /// The JSON that a free value means: YAML 1.2's core schema.

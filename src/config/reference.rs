@@ -59,7 +59,7 @@ fn kind(shape: &Shape) -> String {
         Shape::Number(low, high) => format!("{low} to {high}"),
         Shape::Flag => "true, false".into(),
         Shape::Duration(_) => "duration".into(),
-        Shape::Share => "percentage".into(),
+        Shape::Share | Shape::Factor => "percentage".into(),
         Shape::Bound => "percentage, duration or number".into(),
         Shape::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Shape::List(item) => format!("list of {}", kind(item)),

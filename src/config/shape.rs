@@ -41,6 +41,8 @@ pub(super) enum Shape {
     Duration(u64),
     /// A percentage.
     Share,
+    /// A percentage that may be above 100%.
+    Factor,
     /// A bound of a rule: a percentage, a duration, or a number.
     Bound,
     /// One of these words.
@@ -68,6 +70,10 @@ pub(super) enum Form {
     InstanceStem,
     /// An environment's name.
     Environment,
+    /// A Traffic Manager profile's name.
+    Profile,
+    /// A Traffic Manager endpoint's name.
+    Endpoint,
     /// A path that begins with `/`.
     Path,
     /// An http or https URL.

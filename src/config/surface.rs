@@ -3,7 +3,7 @@
 
 use super::shape::{Form, Key, Presence, Shape};
 use Presence::{Default, Optional, Required};
-use Shape::{Bound, Choice, Duration, Flag, Free, List, Map, Number, OrOff, Section, Share, Text, Whole};
+use Shape::{Bound, Choice, Duration, Factor, Flag, Free, List, Map, Number, OrOff, Section, Share, Text, Whole};
 
 const fn key(name: &'static str, presence: Presence, shape: Shape, doc: &'static str) -> Key {
     Key { name, shape, presence, doc }
@@ -198,7 +198,12 @@ const HEALTH: Shape = Section(&[
 const RULE: Shape = OrOff(&Section(&[
     key("max", Optional, Bound, "It must not be above this."),
     key("min", Optional, Bound, "It must not be below this."),
-    key("max-of-baseline", Optional, Share, "Not above this part of the stable instances' value in the same window."),
+    key(
+        "max-of-baseline",
+        Optional,
+        Factor,
+        "Not above this part of the stable instances' value in the same window; may be more than 100%.",
+    ),
     key("min-of-baseline", Optional, Share, "Not below this part of the stable instances' value in the same window."),
     key("consecutive", Default("2"), Whole(1, 1000), "Ticks of breach in a row that trip it."),
 ]));
@@ -220,7 +225,10 @@ const ENVIRONMENT: Shape = Section(&[
     key(
         "slots",
         Optional,
-        Section(&[key("blue", Required, FORM_INSTANCE, "The one."), key("green", Required, FORM_INSTANCE, "The other.")]),
+        Section(&[
+            key("blue", Optional, FORM_INSTANCE, "The one. Default: `aci-ENVIRONMENT-APPLICATION-blue`."),
+            key("green", Optional, FORM_INSTANCE, "The other. Default: `aci-ENVIRONMENT-APPLICATION-green`."),
+        ]),
         "The instances of the blue-green strategy.",
     ),
     key(
@@ -239,14 +247,14 @@ const ENVIRONMENT: Shape = Section(&[
         "traffic-manager",
         Optional,
         Section(&[
-            key("profile", Required, Text, "The profile."),
+            key("profile", Optional, Shape::Form(Form::Profile), "The profile. Default: `tm-ENVIRONMENT-APPLICATION`."),
             key("dns-name", Optional, FORM_INSTANCE, "With this, a profile that does not exist is created with this DNS name."),
             key(
                 "endpoints",
                 Optional,
                 Section(&[
-                    key("blue", Required, Text, "The blue slot's endpoint."),
-                    key("green", Required, Text, "The green slot's endpoint."),
+                    key("blue", Default("blue-endpoint"), Shape::Form(Form::Endpoint), "The blue slot's endpoint."),
+                    key("green", Default("green-endpoint"), Shape::Form(Form::Endpoint), "The green slot's endpoint."),
                 ]),
                 "The endpoints of the slots.",
             ),
@@ -271,7 +279,7 @@ const ENVIRONMENT: Shape = Section(&[
     ),
     key("health", Optional, HEALTH, "The health gate."),
     key("smoke", Default("[/health]"), OrOff(&List(&FORM_PATH)), "Paths that must answer 2xx."),
-    key("observe", Optional, OrOff(&OBSERVE), "Watching after a blue-green switch."),
+    key("observe", Optional, OrOff(&OBSERVE), "Watching after a blue-green switch; left out, it is on with its defaults."),
     key("preflight", Optional, OrOff(&PREFLIGHT), "The checklist before a canary."),
     key(
         "abort",
@@ -297,7 +305,12 @@ const ENVIRONMENT: Shape = Section(&[
 const OBSERVE: Shape = Section(&[
     key("for", Default("30m"), Duration(1), "How long."),
     key("every", Default("10s"), Duration(1), "From tick to tick."),
-    key("rules", Optional, RULES, "The rules."),
+    key(
+        "rules",
+        Optional,
+        RULES,
+        "The rules, laid over the defaults metric by metric. Default: `error-rate: { max: 0%, consecutive: 2 }` and `latency-p99: { max: 100ms, consecutive: 3 }`.",
+    ),
 ]);
 
 const PHASE: Shape = Section(&[
