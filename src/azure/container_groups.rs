@@ -1,10 +1,10 @@
-//! Container groups: read, write, delete, logs. Follows Azure's long-running operations to their end.
+//! Container groups: read, write, tag, delete, logs. Follows Azure's long-running operations to their end.
 //! A request whose answer was lost is never sent again before looking what became of it.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use azure_core::http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use url::Url;
 
@@ -176,6 +176,67 @@ fn carries(found: &Instance, body: &Value) -> bool {
         && found.tags.digest.as_ref().map(|digest| digest.as_str()) == tag("digest")
 }
 
+/// Sets `tags` (by their whole names) on the container group and leaves its other tags, and its containers, as they are: a
+/// PATCH restarts nothing, where a PUT would (Microsoft: Container Groups - Update). The group as it is then; `None` when
+/// there is no such group. One that has the tags already is left alone.
+///
+/// A PATCH replaces the whole map, so the map that is there is read just before. A lost answer is looked for before it is sent
+/// again.
+///
+/// # Errors
+/// Any [`AzureError`].
+pub async fn tag(
+    rm: &ResourceManager,
+    group: &str,
+    name: &InstanceName,
+    tags: &BTreeMap<String, String>,
+) -> Result<Option<Instance>, AzureError> {
+    let asked = asked("tag", group, name);
+    let url = url(rm, group, name)?;
+    let mut patience = Patience::new();
+    loop {
+        let Some(found) = get(rm, group, name).await? else { return Ok(None) };
+        let Some(whole) = tagged(&found.definition, tags) else { return Ok(Some(found)) };
+        let (why, wait) = match rm.write(&asked, Method::Patch, &url, Some(&json!({"tags": whole}))).await? {
+            Written::Answered(answer) if answer.is_success() => return instance(&asked, &answer).map(Some),
+            Written::Answered(answer) if answer.status == 404 => return Ok(None),
+            Written::Answered(answer) => {
+                let error = refused(&asked, &answer);
+                if error.code() != Some("ContainerGroupTransitioning") {
+                    return Err(error);
+                }
+                match patience.next(answer.retry_after()) {
+                    Some(wait) => ("Azure is still busy with an earlier change".to_owned(), wait),
+                    None => return Err(error),
+                }
+            }
+            Written::Unclear { why, wait } => match patience.next(wait) {
+                // The next turn begins with a look, and ends there if it was taken.
+                Some(wait) => (why, wait),
+                None => return Err(AzureError::Unreachable { asked, why }),
+            },
+        };
+        rm.wait(&asked, why, wait).await;
+    }
+}
+
+/// The whole tags of `definition` with `tags` set; `None` where they are set already. Azure compares names without regard to
+/// case.
+fn tagged(definition: &Value, tags: &BTreeMap<String, String>) -> Option<Map<String, Value>> {
+    let mut whole = definition.get("tags").and_then(Value::as_object).cloned().unwrap_or_default();
+    let is_set = |(name, value): (&String, &String)| {
+        whole.iter().any(|(existing, is)| existing.eq_ignore_ascii_case(name) && is.as_str() == Some(value.as_str()))
+    };
+    if tags.iter().all(is_set) {
+        return None;
+    }
+    for (name, value) in tags {
+        whole.retain(|existing, _| existing == name || !existing.eq_ignore_ascii_case(name));
+        whole.insert(name.clone(), json!(value));
+    }
+    Some(whole)
+}
+
 /// What a poll of the operation says.
 enum Progress {
     Busy(Duration),
@@ -317,4 +378,28 @@ pub async fn logs(rm: &ResourceManager, group: &str, name: &InstanceName, contai
     }
     let logs: Logs = serde_json::from_slice(&answer.body).map_err(|error| AzureError::Nonsense { asked, why: error.to_string() })?;
     Ok(logs.content.unwrap_or_default().lines().map(|line| line.chars().filter(|c| !c.is_control()).take(1000).collect()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_set_among_those_that_are_there() {
+        let definition = json!({"tags": {"Team": "shop", "Deploy-Action-Role": "canary", "deploy-action-run": "7"}});
+        let set = |pairs: &[(&str, &str)]| {
+            let tags = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            tagged(&definition, &tags).map(Value::Object)
+        };
+        assert_eq!(
+            set(&[("deploy-action-role", "stable"), ("deploy-action-stable-since", "now")]),
+            Some(json!({"Team": "shop", "deploy-action-run": "7", "deploy-action-role": "stable", "deploy-action-stable-since": "now"}))
+        );
+        assert_eq!(set(&[("deploy-action-role", "canary")]), None);
+        assert_eq!(set(&[]), None);
+        assert_eq!(
+            tagged(&json!({"tags": null}), &BTreeMap::from([("a".to_owned(), "b".to_owned())])).map(Value::Object),
+            Some(json!({"a": "b"}))
+        );
+    }
 }
