@@ -62,7 +62,7 @@ pub enum Fault {
     MetricsDown,
     /// Every instance's `/metrics` answers with a log-in page.
     MetricsNonsense,
-    /// The workflow's token may not write git references.
+    /// The workflow's token may not write git data.
     LockForbidden,
 }
 
@@ -183,7 +183,7 @@ impl Fault {
             Self::Tm500 => "Traffic Manager answers the first 2 writes with 500 (tm-500=always: every one)",
             Self::MetricsDown => "the instances' /metrics answers 503",
             Self::MetricsNonsense => "the instances' /metrics answers with an HTML log-in page",
-            Self::LockForbidden => "GitHub answers 403 to every write of a git reference",
+            Self::LockForbidden => "GitHub answers 403 to every write of git data (contents: write is missing)",
         }
     }
 

@@ -47,6 +47,7 @@ pub mod world;
 pub use behaviour::{Behaviour, Delay, Health, Who};
 pub use configuration::Clocks;
 pub use fault::{Fault, Switch, Times};
+pub use github::{Conclusion, RunState};
 pub use load::{Load, Seen};
 pub use record::Recorded;
 pub use runner::{Finished, RunSpec};

@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     configuration::Clocks,
+    github::{Begun, Conclusion},
     shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE},
     world::World,
 };
@@ -202,6 +203,7 @@ pub struct Finished {
 /// A started run.
 pub struct Running {
     child: Child,
+    run: Begun,
     folder: PathBuf,
     began: Instant,
 }
@@ -285,6 +287,7 @@ pub fn spawn_in(world: &World, binary: &Path, spec: &RunSpec, folder: &Path) -> 
         world.push_image(&spec.version);
     }
     let env = prepare(world, spec, folder)?;
+    let run = world.begin_run(spec);
     let child = Command::new(binary)
         .args(&spec.args)
         .env_clear()
@@ -295,7 +298,7 @@ pub fn spawn_in(world: &World, binary: &Path, spec: &RunSpec, folder: &Path) -> 
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    Ok(Running { child, folder: folder.to_owned(), began: Instant::now() })
+    Ok(Running { child, run, folder: folder.to_owned(), began: Instant::now() })
 }
 
 impl Running {
@@ -310,7 +313,9 @@ impl Running {
     /// # Errors
     /// When it cannot be waited for.
     pub async fn ended(&mut self) -> io::Result<()> {
-        self.child.wait().await.map(|_| ())
+        let status = self.child.wait().await?;
+        self.run.ended(Conclusion::of(status.code()));
+        Ok(())
     }
 
     /// Sends it a signal, by `kill`; one that has ended already gets none.
@@ -357,8 +362,10 @@ impl Running {
             anstream::eprint!("{stderr}");
         }
         let read = |name: &str| fs::read_to_string(self.folder.join(name));
+        let code = status?.code();
+        self.run.ended(Conclusion::of(code));
         Ok(Finished {
-            code: status?.code(),
+            code,
             stdout: stdout?,
             stderr,
             outputs: values(&read("output")?),

@@ -278,7 +278,7 @@ impl World {
             "tags": {
                 "deploy-action-digest": digest, "deploy-action-role": runs.role, "deploy-action-rollout": rollout,
                 "deploy-action-run": format!("https://github.com/{REPOSITORY}/actions/runs/{EARLIER_RUN}"),
-                "deploy-action-sha": runs.sha, "deploy-action-version": runs.version,
+                "deploy-action-sha": runs.sha, "deploy-action-stable-since": "2026-11-23T10:00:00Z", "deploy-action-version": runs.version,
             },
             "properties": {
                 "osType": "Linux", "restartPolicy": "Always",

@@ -64,6 +64,22 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A request as a test makes it.
+    #[cfg(test)]
+    pub(crate) fn of(method: &str, target: &str, token: &str, body: &Value) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        Self {
+            method: method.parse().unwrap(),
+            path: path.to_owned(),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers,
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        }
+    }
+
     /// The path's parts, percent-decoded, empty ones left out.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.path.split('/').filter(|part| !part.is_empty()).map(decode).collect()
@@ -160,6 +176,15 @@ impl Reply {
             answer.headers.push((name, value.into()));
         }
         self
+    }
+
+    /// Status and body, as a test reads them; a dropped connection has status 0.
+    #[cfg(test)]
+    pub(crate) fn read(self) -> (u16, Value) {
+        match self {
+            Self::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null)),
+            Self::Drop => (0, Value::Null),
+        }
     }
 
     fn status(&self) -> Option<u16> {

@@ -22,11 +22,13 @@ use crate::{
     certificates,
     configuration::{self, Clocks},
     fault::{Fault, Switch, Times},
+    github::{self, Beginning, Begun, Run, RunState},
     load::{self, Load},
     oidc,
     record::{Recorded, Recorder},
+    runner::RunSpec,
     server::{self, Service},
-    shared::{Settings, Shared, lock},
+    shared::{SHA, Settings, Shared, lock},
     slack,
 };
 
@@ -230,6 +232,11 @@ impl World {
         lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.generation)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The region of the instances.
     pub(crate) fn location(&self) -> &str {
         &self.shared.location
@@ -322,6 +329,39 @@ impl World {
             of.map(|(_, status)| status["state"].as_str().unwrap_or_default().to_owned()).collect()
         };
         github.deployments.iter().map(|one| (one.clone(), statuses(one["id"].as_u64().unwrap_or_default()))).collect()
+    }
+
+    /// The statuses of a commit, in the order in which they came.
+    #[must_use]
+    pub fn commit_statuses(&self, sha: &str) -> Vec<Value> {
+        lock(&self.shared.github).commit_statuses.iter().filter(|(of, _)| of == sha).map(|(_, status)| status.clone()).collect()
+    }
+
+    /// The repository's references: full name and SHA.
+    #[must_use]
+    pub fn git_refs(&self) -> BTreeMap<String, String> {
+        lock(&self.shared.github).git.refs().clone()
+    }
+
+    /// The message of a commit.
+    #[must_use]
+    pub fn commit_message(&self, sha: &str) -> Option<String> {
+        lock(&self.shared.github).git.message(sha).map(str::to_owned)
+    }
+
+    /// A workflow run is in this state from now on; a process of it that ends later completes it.
+    pub fn set_run(&self, id: u64, state: RunState) {
+        let runs = &mut lock(&self.shared.github).runs;
+        runs.entry(id).and_modify(|run| run.state = state).or_insert_with(|| Run::elsewhere(state));
+    }
+
+    /// A workflow run's process starts; what it was pushed for is in the repository.
+    pub(crate) fn begin_run(&self, spec: &RunSpec) -> Begun {
+        let pushed = |name: &str| spec.payload.get(name).and_then(Value::as_str);
+        let sha = pushed("after").unwrap_or(SHA);
+        lock(&self.shared.github).git.pushed(&spec.git_ref, sha, pushed("before"));
+        let RunSpec { run_id: id, attempt, event, git_ref, .. } = spec;
+        github::begin(&self.shared, &Beginning { id: *id, attempt: *attempt, event, git_ref, sha })
     }
 
     /// What a script needs to know to use this world.

@@ -175,3 +175,110 @@ fn endpoint(shared: &Shared, call: &Call, method: &Method, key: &Key, (kind, nam
         Err(refusal) => refused(shared, refusal),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Staging, Switch, Times, World, entra, shared::SUBSCRIPTION};
+
+    fn ask(world: &World, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let shared = world.shared();
+        let path = format!("{path}?api-version=2022-04-01");
+        crate::arm::handle(shared, &Call::of(method, &path, &entra::access_token(shared), body)).read()
+    }
+
+    fn profile(name: &str) -> String {
+        format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/staging-nextgen/providers/Microsoft.Network/trafficManagerProfiles/{name}")
+    }
+
+    fn body() -> Value {
+        Staging::both_enabled("v1", "v2").profile_body("westeurope")
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_made_read_changed_and_deleted_in_any_case() {
+        let world = World::start(Options::quick()).await.unwrap();
+        assert_eq!(ask(&world, "GET", &profile("tm-staging"), &Value::Null).0, 404);
+        let (status, made) = ask(&world, "PUT", &profile("TM-staging"), &body());
+        assert_eq!((status, &made["name"], &made["location"]), (201, &json!("TM-staging"), &json!("global")));
+        let lower = profile("tm-STAGING").to_lowercase().replace("resourcegroups", "resourceGroups");
+        assert_eq!(ask(&world, "GET", &lower, &Value::Null), (200, made.clone()));
+        assert_eq!(ask(&world, "PUT", &lower, &made), (200, made.clone()), "read-only fields are taken and ignored");
+        let all = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/trafficmanagerprofiles");
+        assert_eq!(ask(&world, "GET", &all, &Value::Null).1["value"], json!([made]));
+        assert_eq!(ask(&world, "GET", profile("").trim_end_matches('/'), &Value::Null).1["value"], json!([made]));
+        assert_eq!(ask(&world, "PATCH", &lower, &json!({"tags": {"a": "b"}})).1["tags"], json!({"a": "b"}));
+        let (status, refused) = ask(&world, "PATCH", &lower, &json!({"properties": {"endpoints": []}}));
+        assert_eq!((status, &refused["error"]["code"]), (400, &json!("BadRequest")));
+        assert_eq!(ask(&world, "PUT", &profile("other"), &body()).0, 409, "the DNS name is taken");
+        assert_eq!([ask(&world, "DELETE", &lower, &Value::Null).0, ask(&world, "DELETE", &lower, &Value::Null).0], [200, 204]);
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_put_merged_and_deleted_one_by_one() {
+        let world = World::start(Options::quick()).await.unwrap();
+        ask(&world, "PUT", &profile("tm-staging"), &body());
+        let endpoint = |kind: &str| format!("{}/{kind}/blue-endpoint", profile("tm-staging"));
+        let (status, read) = ask(&world, "GET", &endpoint("ExternalEndpoints"), &Value::Null);
+        assert_eq!((status, &read["properties"]["endpointMonitorStatus"]), (200, &json!("CheckingEndpoint")));
+        let (_, patched) = ask(&world, "PATCH", &endpoint("externalendpoints"), &json!({"properties": {"endpointStatus": "Disabled"}}));
+        assert_eq!((&patched["properties"]["weight"], &patched["properties"]["endpointMonitorStatus"]), (&json!(100), &json!("Disabled")));
+        assert_eq!(ask(&world, "PUT", &endpoint("externalEndpoints"), &read).1, read);
+        assert_eq!(ask(&world, "GET", &endpoint("azureEndpoints"), &Value::Null).0, 404, "of another type there is none");
+        assert_eq!(ask(&world, "PUT", &format!("{}/Things/x", profile("tm-staging")), &read).0, 404);
+        let gone = [
+            ask(&world, "DELETE", &endpoint("externalEndpoints"), &Value::Null).0,
+            ask(&world, "DELETE", &endpoint("externalEndpoints"), &Value::Null).0,
+        ];
+        assert_eq!(gone, [200, 204]);
+        assert_eq!(ask(&world, "GET", &profile("tm-staging"), &Value::Null).1["properties"]["endpoints"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_dns_name_is_free_until_a_profile_has_it() {
+        let world = World::start(Options::quick()).await.unwrap();
+        let free = || {
+            let name = json!({"name": "nextgen-staging", "type": "microsoft.network/trafficmanagerprofiles"});
+            ask(&world, "POST", "/providers/Microsoft.Network/checkTrafficManagerNameAvailability", &name).1["nameAvailable"].clone()
+        };
+        assert_eq!(free(), true);
+        ask(&world, "PUT", &profile("tm-staging"), &body());
+        assert_eq!(free(), false);
+    }
+
+    #[tokio::test]
+    async fn faults_strike_writes_alone_and_a_lost_answers_write_takes_effect() {
+        let world = World::start(Options::quick()).await.unwrap();
+        world.seed_staging("v1").await.unwrap();
+        let path = profile("tm-staging");
+        let read = || ask(&world, "GET", &path, &Value::Null);
+        let before = read().1;
+        let mut after = before.clone();
+        after["properties"]["dnsConfig"]["ttl"] = json!(30);
+        for (fault, status) in [(Fault::Tm429, 429), (Fault::Tm500, 500)] {
+            world.switch(fault, Switch::On, Times::First(1)).await;
+            assert_eq!((read().0, ask(&world, "PUT", &path, &after).0, read().1), (200, status, before.clone()), "{fault}");
+        }
+        world.fault(Fault::TmLostAnswer).await;
+        assert_eq!((ask(&world, "PUT", &path, &after).0, read().1), (0, after));
+        world.fault(Fault::Forbidden).await;
+        let (status, said) = ask(&world, "PUT", &path, &before);
+        assert_eq!(status, 403);
+        assert!(said["error"]["message"].as_str().unwrap().contains("Microsoft.Network/trafficManagerProfiles/write"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_patch_of_a_container_group_changes_its_tags_and_nothing_else() {
+        let world = World::start(Options::quick()).await.unwrap();
+        world.seed_staging("v1").await.unwrap();
+        let path = format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/staging-nextgen/providers/Microsoft.ContainerInstance/containerGroups/aci-staging-blue"
+        );
+        let before = (ask(&world, "GET", &path, &Value::Null).1, world.generation("staging-nextgen", "aci-staging-blue"));
+        let patch = json!({"tags": {"a": "b"}, "location": "eastus", "properties": {"restartPolicy": "Never"}});
+        let mut wanted = before.0.clone();
+        wanted["tags"] = json!({"a": "b"});
+        assert_eq!(ask(&world, "PATCH", &path, &patch), (200, wanted));
+        assert_eq!(world.generation("staging-nextgen", "aci-staging-blue"), before.1, "nothing is restarted");
+    }
+}
