@@ -13,25 +13,49 @@ pub struct Clocks {
     pub retries: u32,
     /// How long one may take.
     pub timeout: Duration,
+    /// How long staging is watched after the switch.
+    pub observe_for: Duration,
+    /// From tick to tick.
+    pub observe_every: Duration,
+    /// The rate window of the metrics; a second at least.
+    pub window: Duration,
+    /// Fewer requests in the window are no data.
+    pub min_requests: u32,
 }
 
 impl Clocks {
-    /// As people watch it: 30 probes, 250 ms apart.
+    /// As people watch it: 30 probes, 250 ms apart, and 8 seconds of watching.
     #[must_use]
     pub const fn watched() -> Self {
-        Self { every: Duration::from_millis(250), retries: 30, timeout: Duration::from_secs(2) }
+        Self {
+            every: Duration::from_millis(250),
+            retries: 30,
+            timeout: Duration::from_secs(2),
+            observe_for: Duration::from_secs(8),
+            observe_every: Duration::from_millis(500),
+            window: Duration::from_secs(2),
+            min_requests: 50,
+        }
     }
 
     /// As tests want it.
     #[must_use]
     pub const fn quick() -> Self {
-        Self { every: Duration::from_millis(20), retries: 10, timeout: Duration::from_secs(5) }
+        Self {
+            every: Duration::from_millis(20),
+            retries: 10,
+            timeout: Duration::from_secs(5),
+            observe_for: Duration::from_millis(600),
+            observe_every: Duration::from_millis(100),
+            window: Duration::from_secs(1),
+            min_requests: 10,
+        }
     }
 }
 
 /// The text.
 pub(crate) fn config(urls: &Urls, clocks: &Clocks) -> String {
-    let Clocks { every, retries, timeout } = clocks;
+    let Clocks { every, retries, timeout, observe_for, observe_every, window, min_requests } = clocks;
     let url = |name: &str| urls.public.get(name).cloned().unwrap_or_default();
     format!(
         r##"version: 1
@@ -46,6 +70,11 @@ container:
   health: /health
   cpu: 1
   memory: 1
+
+metrics:
+  scrape: {{}}
+  window: {window}ms
+  min-requests: {min_requests}
 
 notify:
   slack: {{ channel: "#nextgen-devops", incidents: "#nextgen-incidents" }}
@@ -67,10 +96,21 @@ environments:
 
   staging:
     when: {{ branch: main }}
+    strategy: blue-green
     resource-group: staging-nextgen
     slots: {{ blue: aci-staging-blue, green: aci-staging-green }}
     traffic-manager: {{ profile: tm-staging, endpoints: {{ blue: blue-endpoint, green: green-endpoint }} }}
+    tag: main-{{sha}}
     url: {staging}
+    env: {{ DATABASE_NAME: staging_nextgen, REDIS_HOST: redis-staging }}
+    health: {{ retries: {retries}, every: {every}ms, timeout: {timeout}ms }}
+    observe:
+      for: {observe_for}ms
+      every: {observe_every}ms
+      rules:
+        error-rate: {{ max: 0%, consecutive: 2 }}
+        latency-p99: {{ max: 100ms, consecutive: 3 }}
+    smoke: [/health, /api/invoices, /api/payments, /api/health/db]
 
   prod:
     when: {{ tag: "v*" }}
@@ -85,5 +125,8 @@ environments:
         prod = url("prod"),
         every = every.as_millis(),
         timeout = timeout.as_millis(),
+        observe_for = observe_for.as_millis(),
+        observe_every = observe_every.as_millis(),
+        window = window.as_millis(),
     )
 }

@@ -42,6 +42,28 @@ pub enum Fault {
     SlackDown,
     /// Slack answers after half a minute.
     SlackSlow,
+    /// The new version answers 500 to one request in five, from its first public request on.
+    ErrorsAfterSwitch,
+    /// The new version takes 400 ms for each answer, from its first public request on.
+    SlowAfterSwitch,
+    /// The new version errs, and the old one is unhealthy, from the new one's first public request on.
+    BothUnhealthy,
+    /// A profile's PUT is accepted, and the name servers go on answering as before.
+    SwitchWithoutEffect,
+    /// Traffic Manager's monitor cannot reach new instances; everybody else can.
+    EndpointDegraded,
+    /// A write to a profile takes effect, and its answer is lost.
+    TmLostAnswer,
+    /// Traffic Manager answers writes with 429 and Retry-After.
+    Tm429,
+    /// Traffic Manager answers writes with 500, and does nothing.
+    Tm500,
+    /// Every instance's `/metrics` answers 503.
+    MetricsDown,
+    /// Every instance's `/metrics` answers with a log-in page.
+    MetricsNonsense,
+    /// The workflow's token may not write git data.
+    LockForbidden,
 }
 
 /// On or off.
@@ -64,7 +86,7 @@ pub enum Times {
 
 impl Fault {
     /// All of them, in the order of a deployment.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 28] = [
         Self::ImageMissing,
         Self::RegistryDown,
         Self::Forbidden,
@@ -79,6 +101,17 @@ impl Fault {
         Self::Oom,
         Self::NeverHealthy,
         Self::Smoke500,
+        Self::Tm429,
+        Self::Tm500,
+        Self::TmLostAnswer,
+        Self::SwitchWithoutEffect,
+        Self::EndpointDegraded,
+        Self::ErrorsAfterSwitch,
+        Self::SlowAfterSwitch,
+        Self::BothUnhealthy,
+        Self::MetricsDown,
+        Self::MetricsNonsense,
+        Self::LockForbidden,
         Self::GithubDown,
         Self::SlackDown,
         Self::SlackSlow,
@@ -105,6 +138,17 @@ impl Fault {
             Self::GithubDown => "github-down",
             Self::SlackDown => "slack-down",
             Self::SlackSlow => "slack-slow",
+            Self::ErrorsAfterSwitch => "errors-after-switch",
+            Self::SlowAfterSwitch => "slow-after-switch",
+            Self::BothUnhealthy => "both-unhealthy",
+            Self::SwitchWithoutEffect => "switch-without-effect",
+            Self::EndpointDegraded => "endpoint-degraded",
+            Self::TmLostAnswer => "tm-lost-answer",
+            Self::Tm429 => "tm-429",
+            Self::Tm500 => "tm-500",
+            Self::MetricsDown => "metrics-down",
+            Self::MetricsNonsense => "metrics-nonsense",
+            Self::LockForbidden => "lock-forbidden",
         }
     }
 
@@ -129,6 +173,17 @@ impl Fault {
             Self::GithubDown => "GitHub's API answers 503 (not its token service)",
             Self::SlackDown => "Slack answers 503",
             Self::SlackSlow => "Slack takes 30 seconds to answer",
+            Self::ErrorsAfterSwitch => "once people reach the new version, it answers 500 to one request in five",
+            Self::SlowAfterSwitch => "once people reach the new version, its answers take 400 ms",
+            Self::BothUnhealthy => "once people reach the new version, it errs and the old one is unhealthy",
+            Self::SwitchWithoutEffect => "the profile's PUT is accepted, the name servers answer as before",
+            Self::EndpointDegraded => "Traffic Manager's monitor cannot reach the new instance (NSG): Degraded",
+            Self::TmLostAnswer => "a profile's write takes effect, but its answer never arrives (once)",
+            Self::Tm429 => "Traffic Manager answers the first 2 writes with 429 and Retry-After",
+            Self::Tm500 => "Traffic Manager answers the first 2 writes with 500 (tm-500=always: every one)",
+            Self::MetricsDown => "the instances' /metrics answers 503",
+            Self::MetricsNonsense => "the instances' /metrics answers with an HTML log-in page",
+            Self::LockForbidden => "GitHub answers 403 to every write of git data (contents: write is missing)",
         }
     }
 
@@ -137,8 +192,8 @@ impl Fault {
     pub fn usual(self) -> Times {
         match self {
             Self::Arm429 => Times::First(3),
-            Self::Arm500 => Times::First(2),
-            Self::LostAnswer => Times::First(1),
+            Self::Arm500 | Self::Tm429 | Self::Tm500 => Times::First(2),
+            Self::LostAnswer | Self::TmLostAnswer => Times::First(1),
             Self::ImageMissing
             | Self::ImagePull
             | Self::NeverHealthy
@@ -152,7 +207,15 @@ impl Fault {
             | Self::RegistryDown
             | Self::GithubDown
             | Self::SlackDown
-            | Self::SlackSlow => Times::Always,
+            | Self::SlackSlow
+            | Self::ErrorsAfterSwitch
+            | Self::SlowAfterSwitch
+            | Self::BothUnhealthy
+            | Self::SwitchWithoutEffect
+            | Self::EndpointDegraded
+            | Self::MetricsDown
+            | Self::MetricsNonsense
+            | Self::LockForbidden => Times::Always,
         }
     }
 
@@ -160,7 +223,15 @@ impl Fault {
     #[must_use]
     pub fn is_survivable(self) -> bool {
         match self {
-            Self::Arm429 | Self::Arm500 | Self::LostAnswer | Self::GithubDown | Self::SlackDown | Self::SlackSlow => true,
+            Self::Arm429
+            | Self::Arm500
+            | Self::LostAnswer
+            | Self::Tm429
+            | Self::Tm500
+            | Self::TmLostAnswer
+            | Self::GithubDown
+            | Self::SlackDown
+            | Self::SlackSlow => true,
             Self::ImageMissing
             | Self::ImagePull
             | Self::NeverHealthy
@@ -171,7 +242,15 @@ impl Fault {
             | Self::Capacity
             | Self::Forbidden
             | Self::NameTaken
-            | Self::RegistryDown => false,
+            | Self::RegistryDown
+            | Self::ErrorsAfterSwitch
+            | Self::SlowAfterSwitch
+            | Self::BothUnhealthy
+            | Self::SwitchWithoutEffect
+            | Self::EndpointDegraded
+            | Self::MetricsDown
+            | Self::MetricsNonsense
+            | Self::LockForbidden => false,
         }
     }
 }
@@ -204,37 +283,67 @@ impl FromStr for Times {
     }
 }
 
+/// A point in the world's history: what was switched or begun later has a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment(u64);
+
 /// The switches.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<BTreeMap<Fault, Times>>);
+pub(crate) struct Faults(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    on: BTreeMap<Fault, (Times, Moment)>,
+    now: Moment,
+}
+
+impl State {
+    fn tick(&mut self) -> Moment {
+        self.now.0 += 1;
+        self.now
+    }
+}
 
 impl Faults {
+    /// Switches a fault on; one that is on already stays on since when it was.
     pub(crate) fn set(&self, fault: Fault, times: Times) {
-        lock(&self.0).insert(fault, times);
+        let mut state = lock(&self.0);
+        let now = state.tick();
+        state.on.entry(fault).and_modify(|(left, _)| *left = times).or_insert((times, now));
     }
 
     pub(crate) fn clear(&self, fault: Fault) {
-        lock(&self.0).remove(&fault);
+        lock(&self.0).on.remove(&fault);
+    }
+
+    /// The moment of something that begins now.
+    pub(crate) fn moment(&self) -> Moment {
+        lock(&self.0).tick()
     }
 
     pub(crate) fn is_on(&self, fault: Fault) -> bool {
-        lock(&self.0).contains_key(&fault)
+        lock(&self.0).on.contains_key(&fault)
+    }
+
+    /// Whether it is on for what began at `born`: faults of the new version leave alone what ran before they were switched on.
+    pub(crate) fn hits(&self, fault: Fault, born: Moment) -> bool {
+        lock(&self.0).on.get(&fault).is_some_and(|(_, since)| *since < born)
     }
 
     pub(crate) fn all(&self) -> Vec<Fault> {
-        lock(&self.0).keys().copied().collect()
+        lock(&self.0).on.keys().copied().collect()
     }
 
     /// Whether it strikes now; counts this strike.
     pub(crate) fn strikes(&self, fault: Fault) -> bool {
-        let mut faults = lock(&self.0);
-        match faults.get_mut(&fault) {
+        let on = &mut lock(&self.0).on;
+        match on.get_mut(&fault) {
             None => false,
-            Some(Times::Always) => true,
-            Some(Times::First(left)) => {
+            Some((Times::Always, _)) => true,
+            Some((Times::First(left), _)) => {
                 if *left <= 1 {
                     let struck = *left == 1;
-                    faults.remove(&fault);
+                    on.remove(&fault);
                     return struck;
                 }
                 *left -= 1;
@@ -265,5 +374,17 @@ mod tests {
         assert_eq!([(); 3].map(|()| faults.strikes(Fault::Arm500)), [true; 3]);
         faults.clear(Fault::Arm500);
         assert!(!faults.strikes(Fault::Arm500));
+    }
+
+    #[test]
+    fn a_fault_of_the_new_version_leaves_alone_what_ran_before() {
+        let faults = Faults::default();
+        let old = faults.moment();
+        faults.set(Fault::NeverHealthy, Times::Always);
+        let new = faults.moment();
+        faults.set(Fault::NeverHealthy, Times::Always);
+        assert_eq!([old, new].map(|born| faults.hits(Fault::NeverHealthy, born)), [false, true]);
+        faults.clear(Fault::NeverHealthy);
+        assert!(!faults.hits(Fault::NeverHealthy, new));
     }
 }

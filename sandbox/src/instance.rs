@@ -1,45 +1,117 @@
 //! The application in a container group: health, an API, metrics, and a log line a request.
+//! How well it does is `behaviour`'s and the faults' to say.
 
+use std::time::Duration;
+
+use hyper::Method;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    arm::groups::Key,
+    arm::{Azure, groups::Key},
+    behaviour::{Behaviour, Delay, Health},
     fault::Fault,
+    http::{MARK, Traffic},
+    metrics::Drawn,
     server::{Call, Reply},
     shared::{Shared, lock},
 };
 
 /// What `/api/*` serves, as the runbook's smoke tests ask for it.
 const API: [&str; 3] = ["/api/invoices", "/api/payments", "/api/health/db"];
+/// The share of requests that `errors-after-switch` and `both-unhealthy` fail.
+const ERRING: f64 = 0.2;
+/// What a request takes with `slow-after-switch`: four times the runbook's bound for staging.
+const SLOW: Duration = Duration::from_millis(400);
+/// The headers that tell which instance answered, and which version it runs.
+pub(crate) const ANSWERED_BY: (&str, &str) = ("x-instance", "x-version");
 
 /// Answers a request to an instance.
-pub(crate) fn handle(shared: &Shared, key: &Key, call: &Call) -> Reply {
-    let version = note(shared, key, call);
-    let broken = |path: &str| Reply::json(500, &json!({"error": "relation \"invoices\" does not exist", "path": path}));
-    match call.path.as_str() {
-        "/health" if shared.faults.is_on(Fault::NeverHealthy) => {
+pub(crate) async fn handle(shared: &Shared, key: &Key, call: &Call) -> Reply {
+    answer(shared, key, &call.method, &call.path, Traffic::of(call.header(MARK))).await
+}
+
+/// Answers a request to the instance `key`, by whoever sent it.
+pub(crate) async fn answer(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traffic) -> Reply {
+    let (reply, wait) = decide(shared, key, method, path, traffic);
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    reply
+}
+
+/// Counts and logs the request; gives the answer, and how long it takes.
+fn decide(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traffic) -> (Reply, Duration) {
+    let mut azure = lock(&shared.azure);
+    let Some(group) = azure.groups.get_mut(key) else {
+        return (Reply::json(503, &json!({"error": "this instance has ended"})), Duration::ZERO);
+    };
+    group.container.log(format!("{method} {path}"));
+    let version = group.version();
+    let is_business = !matches!(path, "/health" | "/metrics");
+    if is_business && traffic == Traffic::Public {
+        group.counters.public += 1;
+    }
+    let behaviour = behaviour(shared, &azure, key, &version);
+    let Some(group) = azure.groups.get_mut(key) else { return (Reply::empty(503), Duration::ZERO) };
+    let reply = match path {
+        "/health" if behaviour.health == Health::Failing => {
             Reply::json(503, &json!({"status": "starting", "database": "connecting", "redis": "down"}))
         }
         "/health" => Reply::json(200, &json!({"status": "ok", "version": version, "database": "up", "redis": "up"})),
-        path if path.starts_with("/api/") && shared.faults.is_on(Fault::Smoke500) => broken(path),
-        path if API.contains(&path) => Reply::json(200, &json!({"items": [], "version": version})),
+        "/metrics" if shared.faults.is_on(Fault::MetricsDown) => Reply::text(503, "upstream connect error"),
+        "/metrics" if shared.faults.is_on(Fault::MetricsNonsense) => Reply::with(
+            200,
+            "text/html; charset=utf-8",
+            "<!DOCTYPE html>\n<html><title>Log in</title><form action=\"/login\"></form></html>\n",
+        ),
         "/metrics" => {
-            let served = lock(&shared.azure).groups.get(key).map_or(0, |group| group.served);
-            Reply::with(
-                200,
-                "text/plain; version=0.0.4",
-                format!("# TYPE requests_total counter\nrequests_total{{instance=\"{}\",status=\"200\"}} {served}\n", key.name()),
-            )
+            let text = group.counters.exposition(&behaviour, Timestamp::now().as_second());
+            Reply::with(200, "text/plain; version=0.0.4; charset=utf-8", text)
         }
-        _ => Reply::json(404, &json!({"error": "not found"})),
-    }
+        path => {
+            let smoke_fails = path.starts_with("/api/") && shared.faults.hits(Fault::Smoke500, group.born);
+            let status = if smoke_fails || group.counters.fails(&behaviour) == Drawn::In {
+                500
+            } else if API.contains(&path) || path == "/" {
+                200
+            } else {
+                404
+            };
+            group.counters.count(path, status, &behaviour);
+            match status {
+                500 => Reply::json(500, &json!({"error": "relation \"invoices\" does not exist", "path": path})),
+                200 => Reply::json(200, &json!({"items": [], "version": version})),
+                _ => Reply::json(404, &json!({"error": "not found"})),
+            }
+        }
+    };
+    let wait = match behaviour.delay {
+        Delay::Real if is_business => behaviour.latency,
+        Delay::Real | Delay::Told => Duration::ZERO,
+    };
+    (reply.header(ANSWERED_BY.0, key.name()).header(ANSWERED_BY.1, version), wait)
 }
 
-/// Counts and logs the request; gives the instance's version.
-fn note(shared: &Shared, key: &Key, call: &Call) -> String {
-    let mut azure = lock(&shared.azure);
-    let Some(group) = azure.groups.get_mut(key) else { return String::new() };
-    group.served += 1;
-    group.container.logs.push(format!("{} {}", call.method, call.path));
-    group.tags().remove("deploy-action-version").unwrap_or_default()
+/// How the instance `key` behaves now: as it was told to, and as the faults have it.
+fn behaviour(shared: &Shared, azure: &Azure, key: &Key, version: &str) -> Behaviour {
+    let told = lock(&shared.behaviours).of(key.name(), version);
+    let Some(group) = azure.groups.get(key) else { return told };
+    let faults = &shared.faults;
+    let is_new_and_public = |fault, group: &crate::arm::groups::Group| faults.hits(fault, group.born) && group.counters.public > 0;
+    let mut now = told;
+    if faults.hits(Fault::NeverHealthy, group.born) {
+        now = now.with_health(Health::Failing);
+    }
+    if is_new_and_public(Fault::ErrorsAfterSwitch, group) {
+        now = now.erring(ERRING);
+    }
+    if is_new_and_public(Fault::SlowAfterSwitch, group) {
+        now = now.taking(SLOW);
+    }
+    // The new version serves people, and errs; what ran before has become unhealthy meanwhile.
+    if faults.is_on(Fault::BothUnhealthy) && azure.groups.values().any(|group| is_new_and_public(Fault::BothUnhealthy, group)) {
+        now = if faults.hits(Fault::BothUnhealthy, group.born) { now.erring(ERRING) } else { now.erring(1.0).with_health(Health::Failing) };
+    }
+    now
 }

@@ -7,36 +7,49 @@
 //! | [`fault`] | what can be switched to go wrong |
 //! | [`record`] | every request that arrived, in order |
 //! | `server`, `certificates` | TLS listeners on 127.0.0.1 with a CA made at start |
-//! | `arm` | Azure Resource Manager: resource groups, container groups, operations |
+//! | `arm` | Azure Resource Manager: resource groups, container groups, Traffic Manager profiles and their monitor |
 //! | `entra`, `oidc` | Microsoft's token endpoint, and GitHub's issuer of workflow identities |
 //! | `registry`, `github`, `slack` | what their names say |
-//! | `instance`, `router` | the application in a container, and the address that people use |
+//! | `instance`, `metrics`, [`behaviour`] | the application in a container, what it counts, and how it behaves |
+//! | `dns`, `router`, [`load`] | where a name leads, the address that people use, and people who use it |
+//! | [`seed`] | what runs already |
 //! | [`configuration`] | a `deploy.yml` for this world |
 //! | [`runner`] | starts the Action's binary as GitHub's runner starts a container action |
 //! | [`message_view`] | how Slack shows a message, on a terminal |
 
 mod arm;
+pub mod behaviour;
 mod certificates;
 pub mod configuration;
 mod control;
+mod dice;
+mod dns;
 mod entra;
 pub mod fault;
 mod github;
+mod http;
 mod instance;
 mod json_web_token;
+pub mod load;
 pub mod message_view;
+mod metrics;
 mod oidc;
 pub mod record;
 mod registry;
 mod router;
 pub mod runner;
+pub mod seed;
 mod server;
 mod shared;
 mod slack;
 pub mod world;
 
+pub use behaviour::{Behaviour, Delay, Health, Who};
 pub use configuration::Clocks;
 pub use fault::{Fault, Switch, Times};
+pub use github::{Conclusion, RunState};
+pub use load::{Load, Seen};
 pub use record::Recorded;
 pub use runner::{Finished, RunSpec};
+pub use seed::{Slot, Staging};
 pub use world::{Options, Polling, Urls, World};

@@ -33,7 +33,7 @@ pub(crate) fn handle(shared: &Shared, call: &Call) -> Reply {
         "sha": SHA,
         "repository": REPOSITORY,
         "repository_owner": owner,
-        "run_id": RUN_ID,
+        "run_id": RUN_ID.to_string(),
         "run_attempt": "1",
         "actor": "octocat",
         "workflow": "ci-cd-enterprise",

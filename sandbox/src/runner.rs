@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     configuration::Clocks,
+    github::{Begun, Conclusion},
     shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE},
     world::World,
 };
@@ -40,6 +41,8 @@ pub struct RunSpec {
     pub args: Vec<String>,
     /// The version that is in the registry already: the build job pushed it.
     pub version: String,
+    /// `GITHUB_RUN_ID`.
+    pub run_id: u64,
     /// `GITHUB_RUN_ATTEMPT`.
     pub attempt: u32,
 }
@@ -75,23 +78,61 @@ impl RunSpec {
         ];
         Self {
             event: "push".into(),
-            payload: push(SHA, SHA_BEFORE),
+            payload: push("refs/heads/develop", SHA, SHA_BEFORE),
             git_ref: "refs/heads/develop".into(),
             inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             env: BTreeMap::new(),
             config: world.config(&Clocks::quick()),
             args: Vec::new(),
-            version: format!("develop-{}", SHA.get(..7).unwrap_or_default()),
+            version: version("develop", SHA),
+            run_id: RUN_ID,
             attempt: 1,
         }
     }
 
-    /// The same, for another commit.
+    /// A push to `main`: a merged pull request, with the inputs that a workflow gives.
+    #[must_use]
+    pub fn push_main(world: &World) -> Self {
+        let git_ref = "refs/heads/main";
+        Self {
+            payload: push(git_ref, SHA, SHA_BEFORE),
+            git_ref: git_ref.into(),
+            version: version("main", SHA),
+            ..Self::push_develop(world)
+        }
+    }
+
+    /// A `workflow_dispatch` on `main` with these inputs of the event, e.g. `[("environment", "staging")]`. The step's own
+    /// inputs of the same names stay empty: the Action reads the event's.
+    #[must_use]
+    pub fn dispatch(world: &World, inputs: &[(&str, &str)]) -> Self {
+        let (owner, name) = REPOSITORY.split_once('/').unwrap_or_default();
+        let given: serde_json::Map<String, Value> = inputs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        Self {
+            event: "workflow_dispatch".into(),
+            payload: json!({
+                "inputs": given, "ref": "refs/heads/main", "workflow": ".github/workflows/ci-cd-enterprise.yml",
+                "repository": repository(owner, name), "organization": {"login": owner, "id": 21_031_067}, "sender": sender(),
+            }),
+            git_ref: "refs/heads/main".into(),
+            version: String::new(),
+            ..Self::push_develop(world)
+        }
+    }
+
+    /// The same, for another commit of the same branch.
     #[must_use]
     pub fn of_commit(mut self, sha: &str) -> Self {
-        self.payload = push(sha, SHA);
-        self.version = format!("develop-{}", sha.get(..7).unwrap_or_default());
+        let branch = self.git_ref.rsplit('/').next().unwrap_or_default().to_owned();
+        self.payload = push(&self.git_ref, sha, SHA);
+        self.version = version(&branch, sha);
         self
+    }
+
+    /// The same, in another workflow run.
+    #[must_use]
+    pub fn in_run(self, run_id: u64) -> Self {
+        Self { run_id, ..self }
     }
 
     /// With this input.
@@ -102,25 +143,37 @@ impl RunSpec {
     }
 }
 
-/// The payload of a push to `develop` (fields of GitHub's documentation, "Webhook events and payloads: push").
-fn push(after: &str, before: &str) -> Value {
+/// What the build job tagged the image of a branch's commit with.
+fn version(branch: &str, sha: &str) -> String {
+    format!("{branch}-{}", sha.get(..7).unwrap_or_default())
+}
+
+fn repository(owner: &str, name: &str) -> Value {
+    json!({
+        "id": 186_853_002, "name": name, "full_name": REPOSITORY, "private": true, "default_branch": "main", "master_branch": "main",
+        "owner": {"name": owner, "login": owner, "id": 21_031_067, "type": "Organization"},
+        "html_url": format!("https://github.com/{REPOSITORY}"),
+    })
+}
+
+fn sender() -> Value {
+    json!({"login": "octocat", "id": 583_231, "type": "User", "site_admin": false, "html_url": "https://github.com/octocat"})
+}
+
+/// The payload of a push to a branch (fields of GitHub's documentation, "Webhook events and payloads: push").
+fn push(git_ref: &str, after: &str, before: &str) -> Value {
     let (owner, name) = REPOSITORY.split_once('/').unwrap_or_default();
     let person = json!({"name": "The Octocat", "email": "octocat@example.com", "username": "octocat"});
-    let user = json!({"login": "octocat", "id": 583_231, "type": "User", "site_admin": false, "html_url": "https://github.com/octocat"});
     let commit = json!({
         "id": after, "tree_id": before, "distinct": true, "message": "feat(invoice): add new feature", "timestamp": "2026-11-24T10:00:00Z",
         "url": format!("https://github.com/{REPOSITORY}/commit/{after}"), "author": person, "committer": person,
         "added": ["src/invoice.ts"], "removed": [], "modified": ["package.json"],
     });
     json!({
-        "ref": "refs/heads/develop", "before": before, "after": after, "created": false, "deleted": false, "forced": false, "base_ref": null,
+        "ref": git_ref, "before": before, "after": after, "created": false, "deleted": false, "forced": false, "base_ref": null,
         "compare": format!("https://github.com/{REPOSITORY}/compare/{before}...{after}"), "commits": [commit], "head_commit": commit,
-        "repository": {
-            "id": 186_853_002, "name": name, "full_name": REPOSITORY, "private": true, "default_branch": "main", "master_branch": "main",
-            "owner": {"name": owner, "login": owner, "id": 21_031_067, "type": "Organization"},
-            "html_url": format!("https://github.com/{REPOSITORY}"),
-        },
-        "pusher": {"name": "octocat", "email": "octocat@example.com"}, "organization": {"login": owner, "id": 21_031_067}, "sender": user,
+        "repository": repository(owner, name),
+        "pusher": {"name": "octocat", "email": "octocat@example.com"}, "organization": {"login": owner, "id": 21_031_067}, "sender": sender(),
     })
 }
 
@@ -150,6 +203,7 @@ pub struct Finished {
 /// A started run.
 pub struct Running {
     child: Child,
+    run: Begun,
     folder: PathBuf,
     began: Instant,
 }
@@ -193,7 +247,7 @@ pub fn prepare(world: &World, spec: &RunSpec, folder: &Path) -> io::Result<BTree
         ("GITHUB_REF", spec.git_ref.clone()),
         ("GITHUB_REPOSITORY", REPOSITORY.into()),
         ("GITHUB_RUN_ATTEMPT", spec.attempt.to_string()),
-        ("GITHUB_RUN_ID", RUN_ID.into()),
+        ("GITHUB_RUN_ID", spec.run_id.to_string()),
         ("GITHUB_RUN_NUMBER", "42".into()),
         ("GITHUB_SERVER_URL", "https://github.com".into()),
         ("GITHUB_SHA", after.to_owned()),
@@ -233,6 +287,7 @@ pub fn spawn_in(world: &World, binary: &Path, spec: &RunSpec, folder: &Path) -> 
         world.push_image(&spec.version);
     }
     let env = prepare(world, spec, folder)?;
+    let run = world.begin_run(spec);
     let child = Command::new(binary)
         .args(&spec.args)
         .env_clear()
@@ -243,7 +298,7 @@ pub fn spawn_in(world: &World, binary: &Path, spec: &RunSpec, folder: &Path) -> 
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    Ok(Running { child, folder: folder.to_owned(), began: Instant::now() })
+    Ok(Running { child, run, folder: folder.to_owned(), began: Instant::now() })
 }
 
 impl Running {
@@ -258,7 +313,9 @@ impl Running {
     /// # Errors
     /// When it cannot be waited for.
     pub async fn ended(&mut self) -> io::Result<()> {
-        self.child.wait().await.map(|_| ())
+        let status = self.child.wait().await?;
+        self.run.ended(Conclusion::of(status.code()));
+        Ok(())
     }
 
     /// Sends it a signal, by `kill`; one that has ended already gets none.
@@ -305,8 +362,10 @@ impl Running {
             anstream::eprint!("{stderr}");
         }
         let read = |name: &str| fs::read_to_string(self.folder.join(name));
+        let code = status?.code();
+        self.run.ended(Conclusion::of(code));
         Ok(Finished {
-            code: status?.code(),
+            code,
             stdout: stdout?,
             stderr,
             outputs: values(&read("output")?),

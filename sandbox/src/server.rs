@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{arm::groups::Key, control, github, instance, oidc, registry, router, shared::Shared, slack};
+use crate::{arm::groups::Key, control, github, http, instance, oidc, registry, router, shared::Shared, slack};
 
 /// Who answers on a listener.
 #[derive(Debug, Clone)]
@@ -59,9 +59,27 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Who is at the other end of the connection.
+    pub(crate) peer: SocketAddr,
 }
 
 impl Call {
+    /// A request as a test makes it.
+    #[cfg(test)]
+    pub(crate) fn of(method: &str, target: &str, token: &str, body: &Value) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        Self {
+            method: method.parse().unwrap(),
+            path: path.to_owned(),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers,
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        }
+    }
+
     /// The path's parts, percent-decoded, empty ones left out.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.path.split('/').filter(|part| !part.is_empty()).map(decode).collect()
@@ -143,6 +161,10 @@ impl Reply {
         Self::Answer(Answer { status, headers: vec![("content-type", content_type.to_owned())], body: Bytes::from(body.into()) })
     }
 
+    pub(crate) fn bytes(status: u16, content_type: &str, body: Bytes) -> Self {
+        Self::Answer(Answer { status, headers: vec![("content-type", content_type.to_owned())], body })
+    }
+
     pub(crate) fn empty(status: u16) -> Self {
         Self::Answer(Answer { status, headers: Vec::new(), body: Bytes::new() })
     }
@@ -154,6 +176,15 @@ impl Reply {
             answer.headers.push((name, value.into()));
         }
         self
+    }
+
+    /// Status and body, as a test reads them; a dropped connection has status 0.
+    #[cfg(test)]
+    pub(crate) fn read(self) -> (u16, Value) {
+        match self {
+            Self::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null)),
+            Self::Drop => (0, Value::Null),
+        }
     }
 
     fn status(&self) -> Option<u16> {
@@ -248,8 +279,8 @@ async fn accept(
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = open.accept() => if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(Arc::clone(&shared), stream, tls.clone(), service.clone()));
+                accepted = open.accept() => if let Ok((stream, peer)) = accepted {
+                    connections.spawn(connection(Arc::clone(&shared), stream, peer, tls.clone(), service.clone()));
                 },
                 Some(_) = connections.join_next() => {}
                 changed = wanted.wait_for(|door| *door == Door::Closed) => {
@@ -269,26 +300,31 @@ async fn accept(
     }
 }
 
-async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAcceptor>, service: Service) {
+async fn connection(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, service: Service) {
     // Without it, headers and body written apart cost a client 40 ms.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => converse(shared, stream, service).await,
+        None => converse(shared, stream, peer, service).await,
         Some(acceptor) => {
             if let Ok(stream) = acceptor.accept(stream).await {
-                converse(shared, stream, service).await;
+                converse(shared, stream, peer, service).await;
             }
         }
     }
 }
 
-async fn converse(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin, service: Service) {
-    let answer = service_fn(move |request| answer(Arc::clone(&shared), service.clone(), request));
+async fn converse(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, service: Service) {
+    let answer = service_fn(move |request| answer(Arc::clone(&shared), peer, service.clone(), request));
     // Clients that hang up, and connections dropped on purpose, end here with an error; neither is news.
     let _ = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 
-async fn answer(shared: Arc<Shared>, service: Service, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+async fn answer(
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    service: Service,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Dropped> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
@@ -299,9 +335,16 @@ async fn answer(shared: Arc<Shared>, service: Service, request: Request<Incoming
         method: head.method,
         headers: head.headers,
         body,
+        peer,
     };
     if control::is_ours(&service, &call) {
         return respond(control::handle(&shared, &call).await);
+    }
+    // What the world itself sends to its instances is no part of what anybody asked of it.
+    if let Service::Instance(key) = &service
+        && call.header(http::MARK).is_some()
+    {
+        return respond(instance::handle(&shared, key, &call).await);
     }
     let number = shared.recorder.arrived(service.label(), call.method.as_str(), &target, &call.headers, &call.body);
     let reply = match &service {
@@ -310,8 +353,8 @@ async fn answer(shared: Arc<Shared>, service: Service, request: Request<Incoming
         Service::Registry => registry::handle(&shared, &call),
         Service::Github => github::handle(&shared, &call),
         Service::Slack => slack::handle(&shared, &call).await,
-        Service::Public(environment) => router::handle(&shared, environment, &call),
-        Service::Instance(key) => instance::handle(&shared, key, &call),
+        Service::Public(environment) => router::handle(&shared, environment, &call).await,
+        Service::Instance(key) => instance::handle(&shared, key, &call).await,
     };
     shared.recorder.answered(number, reply.status());
     respond(reply)

@@ -11,14 +11,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 
 use crate::{
     arm::Azure,
+    behaviour::Behaviours,
     fault::{Fault, Faults, Switch, Times},
     github::Github,
     record::Recorder,
     registry::Registry,
+    router::Router,
     server::{Door, Listener},
     slack::Slack,
     world::{Polling, Urls},
@@ -31,7 +37,7 @@ pub(crate) const SHA: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
 /// The commit before it.
 pub(crate) const SHA_BEFORE: &str = "9f8e7d6c5b4a39281706f5e4d3c2b1a009988776";
 /// The workflow run.
-pub(crate) const RUN_ID: &str = "7313377331";
+pub(crate) const RUN_ID: u64 = 7_313_377_331;
 /// Entra's tenant.
 pub(crate) const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 /// The application that the workflow logs in as.
@@ -44,15 +50,24 @@ pub(crate) const SUBSCRIPTION: &str = "00000000-1111-4222-8333-444444444444";
 pub(crate) const ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// The registry user, and its password.
 pub(crate) const REGISTRY_USER: &str = "nextgen-bot";
+/// How long the world's own requests to instances may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the services of one world share.
 pub(crate) struct Shared {
     pub(crate) boot: Duration,
+    second: Duration,
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
     pub(crate) location: String,
     pub(crate) slack_delay: Duration,
     pub(crate) faults: Faults,
+    pub(crate) behaviours: Mutex<Behaviours>,
+    pub(crate) router: Mutex<Router>,
+    /// A profile was written: the monitor has something to do.
+    pub(crate) profiles_changed: Notify,
+    /// Counts what happened to container groups and profiles.
+    pub(crate) lives: watch::Sender<u64>,
     pub(crate) recorder: Recorder,
     pub(crate) azure: Mutex<Azure>,
     pub(crate) registry: Mutex<Registry>,
@@ -77,6 +92,7 @@ pub(crate) struct Shared {
 /// What [`Shared::new`] is given.
 pub(crate) struct Settings {
     pub(crate) boot: Duration,
+    pub(crate) second: Duration,
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
     pub(crate) location: String,
@@ -99,10 +115,15 @@ impl Shared {
         let secret = |name: &str| format!("{:016x}{:016x}", random.hash_one((name, 0)), random.hash_one((name, 1)));
         let shared = Self {
             boot: settings.boot,
+            second: settings.second,
             give_up: settings.give_up,
             polling: settings.polling,
             slack_delay: settings.slack_delay,
             faults: Faults::default(),
+            behaviours: Mutex::default(),
+            router: Mutex::default(),
+            profiles_changed: Notify::new(),
+            lives: watch::Sender::new(0),
             recorder: settings.recorder,
             azure: Mutex::new(Azure::new(&settings.location)),
             location: settings.location,
@@ -130,6 +151,17 @@ impl Shared {
 
     pub(crate) fn urls(&self) -> &Urls {
         self.urls.get_or_init(Urls::default)
+    }
+
+    /// How long so many of the seconds configured in Azure really take.
+    pub(crate) fn seconds(&self, configured: u64) -> Duration {
+        self.second.saturating_mul(u32::try_from(configured).unwrap_or(u32::MAX))
+    }
+
+    /// A profile was written.
+    pub(crate) fn profile_written(&self) {
+        self.profiles_changed.notify_one();
+        self.lives.send_modify(|count| *count += 1);
     }
 
     /// An id in the shape of a GUID, new each time.

@@ -14,14 +14,21 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    arm::groups::{self, Key},
+    arm::{
+        groups::{self, Key},
+        monitor, traffic_manager,
+    },
+    behaviour::{Behaviour, Who},
     certificates,
     configuration::{self, Clocks},
     fault::{Fault, Switch, Times},
+    github::{self, Beginning, Begun, Run, RunState},
+    load::{self, Load},
     oidc,
     record::{Recorded, Recorder},
+    runner::RunSpec,
     server::{self, Service},
-    shared::{Settings, Shared, lock},
+    shared::{SHA, Settings, Shared, lock},
     slack,
 };
 
@@ -39,6 +46,8 @@ pub enum Polling {
 pub struct Options {
     /// How long an instance takes to come up.
     pub boot: Duration,
+    /// How long one of the seconds that are configured in Azure really takes: DNS time to live, monitor interval.
+    pub second: Duration,
     /// How clients are asked to wait.
     pub polling: Polling,
     /// Where every request is written as a line of JSON.
@@ -48,7 +57,7 @@ pub struct Options {
 impl Default for Options {
     /// As people watch it.
     fn default() -> Self {
-        Self { boot: Duration::from_millis(1500), polling: Polling::Milliseconds(150), record: None }
+        Self { boot: Duration::from_millis(1500), second: Duration::from_millis(100), polling: Polling::Milliseconds(150), record: None }
     }
 }
 
@@ -56,7 +65,7 @@ impl Options {
     /// As tests want it: nothing takes long.
     #[must_use]
     pub fn quick() -> Self {
-        Self { boot: Duration::from_millis(30), polling: Polling::Milliseconds(5), record: None }
+        Self { boot: Duration::from_millis(30), second: Duration::from_millis(2), polling: Polling::Milliseconds(5), record: None }
     }
 }
 
@@ -127,6 +136,7 @@ impl World {
         };
         let shared = Shared::new(Settings {
             boot: options.boot,
+            second: options.second,
             give_up: options.boot * 20,
             polling: options.polling,
             location: "westeurope".to_owned(),
@@ -140,6 +150,7 @@ impl World {
             listeners.insert(name, server::serve(&shared, listener, Some(tls), service)?);
         }
         let _ = shared.listeners.set(listeners);
+        shared.keep(tokio::spawn(monitor::watch(Arc::clone(&shared))).abort_handle());
         Ok(Self { shared, directory, ca })
     }
 
@@ -221,9 +232,86 @@ impl World {
         lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.generation)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The region of the instances.
+    pub(crate) fn location(&self) -> &str {
+        &self.shared.location
+    }
+
     /// Writes a container group as somebody else would.
     pub fn write_group(&self, group: &str, name: &str, body: Value) {
         groups::begin(&self.shared, &mut lock(&self.shared.azure), &Key::new(group, name), body);
+    }
+
+    /// Somebody behaves so from now on; goes before what was said of them earlier.
+    pub fn behave(&self, who: Who, behaviour: Behaviour) {
+        lock(&self.shared.behaviours).set(who, behaviour);
+    }
+
+    /// A container's restarts so far are said to be `count`, as if it had crashed and come up again.
+    pub fn restarted(&self, group: &str, name: &str, count: u32) {
+        if let Some(group) = lock(&self.shared.azure).groups.get_mut(&Key::new(group, name)) {
+            group.container.restarts = count;
+        }
+    }
+
+    /// Requests that an instance answered since it was started (without `/health` and `/metrics`), by status.
+    #[must_use]
+    pub fn served(&self, group: &str, name: &str) -> BTreeMap<u16, u64> {
+        let azure = lock(&self.shared.azure);
+        azure.groups.get(&Key::new(group, name)).map(|group| group.counters.requests().clone()).unwrap_or_default()
+    }
+
+    /// Waits until no container group is being made any more.
+    pub async fn settled(&self) {
+        let mut lives = self.shared.lives.subscribe();
+        while lock(&self.shared.azure).groups.values().any(|group| matches!(group.provisioning, "Pending" | "Creating")) {
+            if lives.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Deletes a container group as somebody else would.
+    pub fn delete_group(&self, group: &str, name: &str) {
+        groups::end(&self.shared, &Key::new(group, name));
+    }
+
+    /// A Traffic Manager profile as Azure shows it.
+    #[must_use]
+    pub fn profile(&self, group: &str, name: &str) -> Option<Value> {
+        let key = Key::new(group, name);
+        lock(&self.shared.azure).profiles.get(&key).map(|profile| profile.show(&key))
+    }
+
+    /// Waits until a profile, as Azure shows it, is as wanted: written so, or found so by the monitor.
+    pub async fn until_profile(&self, group: &str, name: &str, wanted: impl Fn(&Value) -> bool) {
+        let mut lives = self.shared.lives.subscribe();
+        while !self.profile(group, name).is_some_and(|profile| wanted(&profile)) {
+            if lives.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes a Traffic Manager profile as somebody else would.
+    ///
+    /// # Errors
+    /// What Azure would refuse it with.
+    pub fn write_profile(&self, group: &str, name: &str, body: &Value) -> Result<Value, String> {
+        let written = traffic_manager::write(&self.shared, &Key::new(group, name), name, body);
+        self.shared.profile_written();
+        written.map(|(_, shown)| shown).map_err(|(status, code, message)| format!("{status} {code}: {message}"))
+    }
+
+    /// Starts people who use an environment.
+    #[must_use]
+    pub fn load(&self, load: &Load) -> load::Working {
+        load::start(&self.shared, load)
     }
 
     /// Slack's messages, as they stand.
@@ -241,6 +329,39 @@ impl World {
             of.map(|(_, status)| status["state"].as_str().unwrap_or_default().to_owned()).collect()
         };
         github.deployments.iter().map(|one| (one.clone(), statuses(one["id"].as_u64().unwrap_or_default()))).collect()
+    }
+
+    /// The statuses of a commit, in the order in which they came.
+    #[must_use]
+    pub fn commit_statuses(&self, sha: &str) -> Vec<Value> {
+        lock(&self.shared.github).commit_statuses.iter().filter(|(of, _)| of == sha).map(|(_, status)| status.clone()).collect()
+    }
+
+    /// The repository's references: full name and SHA.
+    #[must_use]
+    pub fn git_refs(&self) -> BTreeMap<String, String> {
+        lock(&self.shared.github).git.refs().clone()
+    }
+
+    /// The message of a commit.
+    #[must_use]
+    pub fn commit_message(&self, sha: &str) -> Option<String> {
+        lock(&self.shared.github).git.message(sha).map(str::to_owned)
+    }
+
+    /// A workflow run is in this state from now on; a process of it that ends later completes it.
+    pub fn set_run(&self, id: u64, state: RunState) {
+        let runs = &mut lock(&self.shared.github).runs;
+        runs.entry(id).and_modify(|run| run.state = state).or_insert_with(|| Run::elsewhere(state));
+    }
+
+    /// A workflow run's process starts; what it was pushed for is in the repository.
+    pub(crate) fn begin_run(&self, spec: &RunSpec) -> Begun {
+        let pushed = |name: &str| spec.payload.get(name).and_then(Value::as_str);
+        let sha = pushed("after").unwrap_or(SHA);
+        lock(&self.shared.github).git.pushed(&spec.git_ref, sha, pushed("before"));
+        let RunSpec { run_id: id, attempt, event, git_ref, .. } = spec;
+        github::begin(&self.shared, &Beginning { id: *id, attempt: *attempt, event, git_ref, sha })
     }
 
     /// What a script needs to know to use this world.

@@ -9,7 +9,8 @@ use tokio::task::AbortHandle;
 
 use super::{Azure, Operation, body, error, life, paced};
 use crate::{
-    fault::Fault,
+    fault::{Fault, Moment},
+    metrics::Counters,
     server::{Call, Reply},
     shared::{SUBSCRIPTION, Shared, lock},
 };
@@ -42,11 +43,13 @@ pub(crate) struct Group {
     pub(crate) body: Value,
     /// Counts what was done to it, so that an earlier life does not touch a later one.
     pub(crate) generation: u64,
+    /// When this generation began.
+    pub(crate) born: Moment,
     pub(crate) provisioning: &'static str,
     pub(crate) state: &'static str,
     pub(crate) ip: Ipv4Addr,
     pub(crate) container: Container,
-    pub(crate) served: u64,
+    pub(crate) counters: Counters,
     pub(crate) task: Option<AbortHandle>,
 }
 
@@ -70,7 +73,18 @@ pub(crate) struct Event {
     pub(crate) at: Timestamp,
 }
 
+/// Log lines that are kept; Azure keeps 4 MB.
+const LOG: usize = 2000;
+
 impl Container {
+    /// Adds a line to the log; the oldest go.
+    pub(crate) fn log(&mut self, line: impl Into<String>) {
+        if self.logs.len() >= 2 * LOG {
+            self.logs.drain(..LOG);
+        }
+        self.logs.push(line.into());
+    }
+
     /// Adds an event; one that is there already is counted up, as Azure does.
     pub(crate) fn event(&mut self, name: &'static str, kind: &'static str, message: String) {
         let at = Timestamp::now();
@@ -94,17 +108,27 @@ impl Group {
         tags.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
     }
 
+    /// The version it runs, by the Action's tag.
+    pub(crate) fn version(&self) -> String {
+        self.tags().remove("deploy-action-version").unwrap_or_default()
+    }
+
+    /// Its public name, where it has a DNS label.
+    pub(crate) fn fqdn(&self, location: &str) -> Option<String> {
+        let label = self.body.pointer("/properties/ipAddress/dnsNameLabel").and_then(Value::as_str)?;
+        Some(format!("{label}.{location}.azurecontainer.io"))
+    }
+
     fn show(&self, key: &Key, whole: View, location: &str) -> Value {
         let mut shown = body::given_back(&self.body);
-        let label = self.body.pointer("/properties/ipAddress/dnsNameLabel").and_then(Value::as_str);
         let events: Vec<Value> = self.container.events.iter().map(event).collect();
         if let Some(properties) = shown.get_mut("properties").and_then(Value::as_object_mut) {
             properties.insert("provisioningState".into(), json!(self.provisioning));
             properties.insert("isCustomProvisioningTimeout".into(), json!(false));
             if let Some(address) = properties.get_mut("ipAddress").and_then(Value::as_object_mut) {
                 address.insert("ip".into(), json!(self.ip.to_string()));
-                if let Some(label) = label {
-                    address.insert("fqdn".into(), json!(format!("{label}.{location}.azurecontainer.io")));
+                if let Some(name) = self.fqdn(location) {
+                    address.insert("fqdn".into(), json!(name));
                 }
             }
             if whole == View::Whole {
@@ -302,7 +326,8 @@ pub(crate) fn begin(shared: &Arc<Shared>, azure: &mut Azure, key: &Key, wanted: 
         container.events = before.container.events;
         container.event("Killing", "Normal", format!("Killing container {}", key.name));
     }
-    let group = Group { body: wanted, generation, provisioning: "Pending", state: "Pending", ip, container, served: 0, task: None };
+    let (born, counters) = (shared.faults.moment(), Counters::default());
+    let group = Group { body: wanted, generation, born, provisioning: "Pending", state: "Pending", ip, container, counters, task: None };
     azure.groups.insert(key.clone(), group);
     let id = shared.fresh_id();
     azure.operations.insert(id.clone(), Operation { key: key.clone(), generation });
@@ -314,16 +339,19 @@ pub(crate) fn begin(shared: &Arc<Shared>, azure: &mut Azure, key: &Key, wanted: 
     id
 }
 
+/// Ends a group; gives what it was.
+pub(crate) fn end(shared: &Shared, key: &Key) -> Option<Group> {
+    let group = lock(&shared.azure).groups.remove(key)?;
+    if let Some(task) = &group.task {
+        task.abort();
+    }
+    shared.lives.send_modify(|count| *count += 1);
+    Some(group)
+}
+
 fn delete(shared: &Shared, key: &Key) -> Reply {
-    let mut azure = lock(&shared.azure);
-    let location = azure.location.clone();
-    match azure.groups.remove(key) {
-        Some(group) => {
-            if let Some(task) = &group.task {
-                task.abort();
-            }
-            Reply::json(200, &group.show(key, View::Whole, &location))
-        }
+    match end(shared, key) {
+        Some(group) => Reply::json(200, &group.show(key, View::Whole, &shared.location)),
         None => Reply::empty(204),
     }
 }

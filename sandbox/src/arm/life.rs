@@ -21,15 +21,17 @@ fn change(shared: &Shared, key: &Key, generation: u64, how: impl FnOnce(&mut Gro
     if let Some(group) = lock(&shared.azure).groups.get_mut(key).filter(|group| group.generation == generation) {
         how(group);
     }
+    shared.lives.send_modify(|count| *count += 1);
 }
 
 /// Lives.
 pub(crate) async fn live(shared: Arc<Shared>, key: Key, generation: u64) {
-    let image = lock(&shared.azure)
-        .groups
-        .get(&key)
-        .and_then(|group| group.body.pointer("/properties/containers/0/properties/image").and_then(Value::as_str).map(str::to_owned))
-        .unwrap_or_default();
+    let Some((image, born)) = lock(&shared.azure).groups.get(&key).map(|group| {
+        let image = group.body.pointer("/properties/containers/0/properties/image").and_then(Value::as_str);
+        (image.unwrap_or_default().to_owned(), group.born)
+    }) else {
+        return;
+    };
     let third = shared.boot / 3;
     tokio::time::sleep(third).await;
     change(&shared, &key, generation, |group| {
@@ -37,7 +39,7 @@ pub(crate) async fn live(shared: Arc<Shared>, key: Key, generation: u64) {
         group.container.event("Pulling", "Normal", format!("pulling image \"{image}\""));
     });
     tokio::time::sleep(third).await;
-    if shared.faults.is_on(Fault::ImagePull) {
+    if shared.faults.hits(Fault::ImagePull, born) {
         return cannot_pull(&shared, &key, generation, &image).await;
     }
     change(&shared, &key, generation, |group| {
@@ -49,7 +51,7 @@ pub(crate) async fn live(shared: Arc<Shared>, key: Key, generation: u64) {
         (Fault::Oom, 137, "OOMKilled", "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
         (Fault::CrashLoop, 1, "Error", "Error: connect ECONNREFUSED redis-dev:6379"),
     ] {
-        if shared.faults.is_on(fault) {
+        if shared.faults.hits(fault, born) {
             return crash(&shared, &key, generation, code, detail, last).await;
         }
     }
@@ -62,9 +64,7 @@ async fn serve(shared: &Arc<Shared>, key: &Key, generation: u64) {
     let listener = match Shared::listen(address).await {
         Ok(listener) => listener,
         Err(error) => {
-            change(shared, key, generation, |group| {
-                group.container.logs.push(format!("cannot listen on {}:{}: {error}", address.0, address.1))
-            });
+            change(shared, key, generation, |group| group.container.log(format!("cannot listen on {}:{}: {error}", address.0, address.1)));
             return;
         }
     };
@@ -73,7 +73,7 @@ async fn serve(shared: &Arc<Shared>, key: &Key, generation: u64) {
     let _guard = StopOnDrop(running);
     change(shared, key, generation, |group| {
         start_event(group, key);
-        group.container.logs.push(format!("listening on {}:{}", address.0, address.1));
+        group.container.log(format!("listening on {}:{}", address.0, address.1));
         group.container.current = json!({"state": "Running", "startTime": Timestamp::now().to_string(), "detailStatus": ""});
         group.provisioning = "Succeeded";
         group.state = "Running";
@@ -117,7 +117,7 @@ async fn crash(shared: &Shared, key: &Key, generation: u64, code: i32, detail: &
     for restart in 0..=CRASHES {
         change(shared, key, generation, |group| {
             start_event(group, key);
-            group.container.logs.push("starting".into());
+            group.container.log("starting");
             group.container.current = json!({"state": "Running", "startTime": Timestamp::now().to_string(), "detailStatus": ""});
             group.container.restarts = restart;
             group.provisioning = "Succeeded";
@@ -126,7 +126,7 @@ async fn crash(shared: &Shared, key: &Key, generation: u64, code: i32, detail: &
         tokio::time::sleep(pause / 4).await;
         change(shared, key, generation, |group| {
             let now = Timestamp::now().to_string();
-            group.container.logs.push(last.to_owned());
+            group.container.log(last);
             group.container.previous = json!({"state": "Terminated", "exitCode": code, "finishTime": now, "detailStatus": detail});
             group.container.current = json!({"state": "Waiting", "detailStatus": "CrashLoopBackOff: Back-off restarting failed"});
             group.container.event("BackOff", "Warning", "Back-off restarting failed container".into());

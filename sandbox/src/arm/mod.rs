@@ -1,9 +1,12 @@
-//! Azure Resource Manager: routes of subscriptions, resource groups, container groups and their operations.
-//! What a container group does stands in `groups`; here is who may ask for what.
+//! Azure Resource Manager: routes of subscriptions, resource groups, container groups and Traffic Manager profiles.
+//! What a container group does stands in `groups`, a profile in `traffic_manager`; here is who may ask for what.
 
 pub(crate) mod body;
 pub(crate) mod groups;
 pub(crate) mod life;
+pub(crate) mod monitor;
+pub(crate) mod profile;
+pub(crate) mod traffic_manager;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +23,7 @@ use crate::{
     shared::{CLIENT_ID, OBJECT_ID, SUBSCRIPTION, Shared, TENANT, lock},
 };
 use groups::{Group, Key};
+use profile::Profile;
 
 /// Resource Manager's state.
 pub(crate) struct Azure {
@@ -27,6 +31,7 @@ pub(crate) struct Azure {
     pub(crate) resource_groups: BTreeSet<String>,
     pub(crate) groups: BTreeMap<Key, Group>,
     pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) profiles: BTreeMap<Key, Profile>,
     /// The last octet given to an instance.
     pub(crate) addresses: u8,
 }
@@ -45,6 +50,7 @@ impl Azure {
             resource_groups: ["dev-nextgen", "staging-nextgen", "prod-nextgen"].map(str::to_owned).into(),
             groups: BTreeMap::new(),
             operations: BTreeMap::new(),
+            profiles: BTreeMap::new(),
             addresses: 1,
         }
     }
@@ -61,7 +67,7 @@ pub(crate) fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
     let original = call.segments();
     let lower: Vec<String> = original.iter().map(|part| part.to_ascii_lowercase()).collect();
     let parts: Vec<&str> = lower.iter().map(String::as_str).collect();
-    if parts.first() != Some(&"subscriptions") {
+    if !matches!(parts.first(), Some(&("subscriptions" | "providers"))) {
         return entra::handle(shared, call);
     }
     match call.bearer() {
@@ -91,7 +97,7 @@ pub(crate) fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
             error(shared, 500, "InternalServerError", "The server encountered an internal error. Please retry the request."),
         );
     }
-    if let Some(subscription) = parts.get(1)
+    if let ["subscriptions", subscription, ..] = parts.as_slice()
         && *subscription != SUBSCRIPTION
     {
         return error(shared, 404, "SubscriptionNotFound", format!("The subscription '{subscription}' could not be found."));
@@ -127,29 +133,58 @@ fn route(shared: &Arc<Shared>, call: &Call, parts: &[&str], original: &[String])
         (&Method::GET, ["subscriptions", _, "providers", "microsoft.containerinstance", "locations", _, "operations", id]) => {
             groups::operation(shared, id)
         }
+        (&Method::GET, ["subscriptions", _, "providers", "microsoft.network", "trafficmanagerprofiles"]) => {
+            traffic_manager::list(shared, None)
+        }
+        (
+            &Method::POST,
+            ["providers", "microsoft.network", "checktrafficmanagernameavailability"]
+            | ["subscriptions", _, "providers", "microsoft.network", "checktrafficmanagernameavailabilityv2"],
+        ) => traffic_manager::name_available(shared, call),
         (&Method::GET, ["subscriptions", _, "providers", ..]) => Reply::json(
             200,
             &json!({"value": [], "namespace": "Microsoft.ContainerInstance", "registrationState": "Registered", "resourceTypes": []}),
         ),
-        (
-            method,
-            ["subscriptions", _, "resourcegroups", group, "providers", "microsoft.containerinstance", "containergroups", rest @ ..],
-        ) => {
+        (method, ["subscriptions", _, "resourcegroups", group, "providers", provider, kind, rest @ ..]) => {
+            let kind = match (*provider, *kind) {
+                ("microsoft.containerinstance", "containergroups") => Resource::ContainerGroup,
+                ("microsoft.network", "trafficmanagerprofiles") => Resource::Profile,
+                _ => return unknown(shared, call),
+            };
             if !lock(&shared.azure).resource_groups.contains(*group) {
                 return error(shared, 404, "ResourceGroupNotFound", format!("Resource group '{group}' could not be found."));
             }
             if *method != Method::GET && shared.faults.is_on(Fault::Forbidden) {
-                return forbidden(shared, method, parts);
+                return forbidden(shared, kind, method, parts);
             }
             let name = original.get(7).map_or("", String::as_str);
-            groups::handle(shared, call, &Key::new(group, name), rest)
+            let key = Key::new(group, name);
+            match kind {
+                Resource::ContainerGroup => groups::handle(shared, call, &key, rest),
+                Resource::Profile => traffic_manager::handle(shared, call, &key, original.get(7..).unwrap_or_default()),
+            }
         }
-        _ => error(shared, 404, "InvalidResourceType", format!("The resource type could not be found for {} {}.", call.method, call.path)),
+        _ => unknown(shared, call),
     }
 }
 
-fn forbidden(shared: &Shared, method: &Method, parts: &[&str]) -> Reply {
+/// The kinds of resources below a resource group.
+#[derive(Clone, Copy)]
+enum Resource {
+    ContainerGroup,
+    Profile,
+}
+
+fn unknown(shared: &Shared, call: &Call) -> Reply {
+    error(shared, 404, "InvalidResourceType", format!("The resource type could not be found for {} {}.", call.method, call.path))
+}
+
+fn forbidden(shared: &Shared, kind: Resource, method: &Method, parts: &[&str]) -> Reply {
     let action = if *method == Method::DELETE { "delete" } else { "write" };
+    let kind = match kind {
+        Resource::ContainerGroup => "Microsoft.ContainerInstance/containerGroups",
+        Resource::Profile => "Microsoft.Network/trafficManagerProfiles",
+    };
     let scope = format!("/{}", parts.join("/"));
     error(
         shared,
@@ -157,7 +192,7 @@ fn forbidden(shared: &Shared, method: &Method, parts: &[&str]) -> Reply {
         "AuthorizationFailed",
         format!(
             "The client '{CLIENT_ID}' with object id '{OBJECT_ID}' does not have authorization to perform action \
-             'Microsoft.ContainerInstance/containerGroups/{action}' over scope '{scope}' or the scope is invalid. If access was recently \
+             '{kind}/{action}' over scope '{scope}' or the scope is invalid. If access was recently \
              granted, please refresh your credentials."
         ),
     )

@@ -1,0 +1,300 @@
+//! What runs in staging already, as an earlier run of the Action (or somebody else) left it: the slots and the profile.
+//! Worlds that no run should meet are here, too, each under its name.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use crate::{
+    shared::{REGISTRY_USER, REPOSITORY, SHA_BEFORE},
+    world::World,
+};
+
+const GROUP: &str = "staging-nextgen";
+const PROFILE: &str = "tm-staging";
+/// The DNS name of the profile, below `trafficmanager.net`.
+const DNS_NAME: &str = "nextgen-staging";
+/// The run that the Action's tags name, and its rollout.
+const EARLIER_RUN: &str = "7300000001";
+
+/// A slot of staging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// `aci-staging-blue` behind `blue-endpoint`.
+    Blue,
+    /// `aci-staging-green` behind `green-endpoint`.
+    Green,
+}
+
+impl Slot {
+    /// Its instance.
+    #[must_use]
+    pub const fn instance(self) -> &'static str {
+        match self {
+            Self::Blue => "aci-staging-blue",
+            Self::Green => "aci-staging-green",
+        }
+    }
+
+    /// Its endpoint.
+    #[must_use]
+    pub const fn endpoint(self) -> &'static str {
+        match self {
+            Self::Blue => "blue-endpoint",
+            Self::Green => "green-endpoint",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+}
+
+/// An instance in a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// Its version; the image is in the registry.
+    pub version: String,
+    /// Its commit.
+    pub sha: String,
+    /// The tag `deploy-action-role`.
+    pub role: String,
+}
+
+impl Runs {
+    /// The stable instance of `version`.
+    #[must_use]
+    pub fn stable(version: &str) -> Self {
+        Self { version: version.to_owned(), sha: SHA_BEFORE.to_owned(), role: "stable".to_owned() }
+    }
+}
+
+/// Whether an endpoint takes traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `Enabled`.
+    Enabled,
+    /// `Disabled`.
+    Disabled,
+    /// There is none.
+    Missing,
+}
+
+impl Endpoint {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Enabled => "Enabled",
+            Self::Disabled | Self::Missing => "Disabled",
+        }
+    }
+}
+
+/// Staging as it is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staging {
+    /// What runs in the blue slot.
+    pub blue: Option<Runs>,
+    /// What runs in the green slot.
+    pub green: Option<Runs>,
+    /// The blue slot's endpoint.
+    pub blue_endpoint: Endpoint,
+    /// The green slot's endpoint.
+    pub green_endpoint: Endpoint,
+    /// `trafficRoutingMethod`.
+    pub routing: String,
+    /// The DNS time to live, in configured seconds.
+    pub ttl: u32,
+    /// What the blue endpoint targets, where it is not the blue slot's name.
+    pub blue_target: Option<String>,
+    /// Whether there is a profile at all.
+    pub profile: Profile,
+}
+
+/// Whether there is a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// `tm-staging`.
+    There,
+    /// None.
+    Missing,
+}
+
+impl Staging {
+    /// The usual world: `version` is live in `live`, the other slot is empty and its endpoint disabled.
+    #[must_use]
+    pub fn live(live: Slot, version: &str) -> Self {
+        let nothing = Self {
+            blue: None,
+            green: None,
+            blue_endpoint: Endpoint::Disabled,
+            green_endpoint: Endpoint::Disabled,
+            routing: "Weighted".to_owned(),
+            ttl: 10,
+            blue_target: None,
+            profile: Profile::There,
+        };
+        match live {
+            Slot::Blue => Self { blue: Some(Runs::stable(version)), blue_endpoint: Endpoint::Enabled, ..nothing },
+            Slot::Green => Self { green: Some(Runs::stable(version)), green_endpoint: Endpoint::Enabled, ..nothing },
+        }
+    }
+
+    /// No instance, no profile: a first ever deployment.
+    #[must_use]
+    pub fn empty() -> Self {
+        let unused = Self { blue: None, blue_endpoint: Endpoint::Missing, ..Self::live(Slot::Blue, "") };
+        Self { green_endpoint: Endpoint::Missing, profile: Profile::Missing, ..unused }
+    }
+
+    /// A profile whose endpoints are both disabled, and no instance: a first ever deployment behind a prepared profile.
+    #[must_use]
+    pub fn prepared() -> Self {
+        Self { blue: None, blue_endpoint: Endpoint::Disabled, ..Self::live(Slot::Blue, "") }
+    }
+
+    /// Both slots run, and both take traffic.
+    #[must_use]
+    pub fn both_enabled(blue: &str, green: &str) -> Self {
+        Self { green: Some(Runs::stable(green)), green_endpoint: Endpoint::Enabled, ..Self::live(Slot::Blue, blue) }
+    }
+
+    /// Both slots run, and neither takes traffic.
+    #[must_use]
+    pub fn neither_enabled(blue: &str, green: &str) -> Self {
+        Self { blue_endpoint: Endpoint::Disabled, green_endpoint: Endpoint::Disabled, ..Self::both_enabled(blue, green) }
+    }
+
+    /// `version` is live in blue, and the profile has no green endpoint.
+    #[must_use]
+    pub fn endpoint_missing(version: &str) -> Self {
+        Self { green_endpoint: Endpoint::Missing, ..Self::live(Slot::Blue, version) }
+    }
+
+    /// `version` is live in blue, and an earlier run left `stale` in green.
+    #[must_use]
+    pub fn stale(version: &str, stale: &str) -> Self {
+        let left = Runs { role: "old".to_owned(), ..Runs::stable(stale) };
+        Self { green: Some(left), ..Self::live(Slot::Blue, version) }
+    }
+
+    /// `version` runs in both slots, live in blue.
+    #[must_use]
+    pub fn same_version(version: &str) -> Self {
+        Self::stale(version, version)
+    }
+
+    /// The profile routes by priority, not by weight.
+    #[must_use]
+    pub fn unweighted(version: &str) -> Self {
+        Self { routing: "Priority".to_owned(), ..Self::live(Slot::Blue, version) }
+    }
+
+    /// With this DNS time to live, in configured seconds.
+    #[must_use]
+    pub fn with_ttl(self, ttl: u32) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// The blue endpoint leads to somebody else's host.
+    #[must_use]
+    pub fn foreign_target(version: &str) -> Self {
+        Self { blue_target: Some("shop.example.net".to_owned()), ..Self::live(Slot::Blue, version) }
+    }
+
+    /// `trafficmanagerprofiles/tm-staging` as it would be written; `location` is the instances'.
+    #[must_use]
+    pub fn profile_body(&self, location: &str) -> Value {
+        let name = |slot: Slot| format!("{}.{location}.azurecontainer.io", slot.instance());
+        let blue_target = self.blue_target.clone().unwrap_or_else(|| name(Slot::Blue));
+        let endpoints = [(Slot::Blue, self.blue_endpoint, blue_target), (Slot::Green, self.green_endpoint, name(Slot::Green))];
+        let endpoints: Vec<Value> = endpoints
+            .into_iter()
+            .filter(|(_, endpoint, _)| *endpoint != Endpoint::Missing)
+            .map(|(slot, endpoint, target)| {
+                json!({
+                    "name": slot.endpoint(), "type": "Microsoft.Network/trafficManagerProfiles/externalEndpoints",
+                    "properties": {"target": target, "endpointStatus": endpoint.word(), "weight": 100},
+                })
+            })
+            .collect();
+        json!({
+            "location": "global", "tags": {},
+            "properties": {
+                "profileStatus": "Enabled", "trafficRoutingMethod": self.routing,
+                "dnsConfig": {"relativeName": DNS_NAME, "ttl": self.ttl},
+                "monitorConfig": {
+                    "protocol": "HTTP", "port": 3000, "path": "/health", "intervalInSeconds": 10, "timeoutInSeconds": 5,
+                    "toleratedNumberOfFailures": 1,
+                },
+                "endpoints": endpoints,
+            },
+        })
+    }
+}
+
+impl World {
+    /// Puts staging into a state, and waits until its instances run.
+    ///
+    /// # Errors
+    /// What Azure would refuse the profile with.
+    pub async fn seed(&self, staging: &Staging) -> io::Result<()> {
+        for (slot, runs) in [(Slot::Blue, &staging.blue), (Slot::Green, &staging.green)] {
+            if let Some(runs) = runs {
+                let digest = self.push_image(&runs.version);
+                self.write_group(GROUP, slot.instance(), self.instance_body(slot, runs, &digest));
+            }
+        }
+        match staging.profile {
+            Profile::There => {
+                self.write_profile(GROUP, PROFILE, &staging.profile_body(self.location())).map_err(io::Error::other)?;
+            }
+            Profile::Missing => {}
+        }
+        self.settled().await;
+        Ok(())
+    }
+
+    /// The usual staging: `version` is live in the blue slot, the green one is empty.
+    ///
+    /// # Errors
+    /// What Azure would refuse the profile with.
+    pub async fn seed_staging(&self, version: &str) -> io::Result<()> {
+        self.seed(&Staging::live(Slot::Blue, version)).await
+    }
+
+    /// A container group as the Action writes it for [`World::config`]'s staging.
+    fn instance_body(&self, slot: Slot, runs: &Runs, digest: &str) -> Value {
+        let registry = &self.urls().registry;
+        let name = slot.instance();
+        let rollout = format!("staging-{EARLIER_RUN}-1");
+        let port = json!([{"port": 3000, "protocol": "TCP"}]);
+        json!({
+            "location": self.location(),
+            "tags": {
+                "deploy-action-digest": digest, "deploy-action-role": runs.role, "deploy-action-rollout": rollout,
+                "deploy-action-run": format!("https://github.com/{REPOSITORY}/actions/runs/{EARLIER_RUN}"),
+                "deploy-action-sha": runs.sha, "deploy-action-stable-since": "2026-11-23T10:00:00Z", "deploy-action-version": runs.version,
+            },
+            "properties": {
+                "osType": "Linux", "restartPolicy": "Always",
+                "containers": [{"name": name, "properties": {
+                    "image": format!("{registry}/{REPOSITORY}@{digest}"),
+                    "resources": {"requests": {"cpu": 1.0, "memoryInGB": 1.0}},
+                    "ports": port,
+                    "environmentVariables": [
+                        {"name": "DATABASE_NAME", "value": "staging_nextgen"}, {"name": "REDIS_HOST", "value": "redis-staging"},
+                    ],
+                }}],
+                "ipAddress": {"type": "Public", "ports": port, "dnsNameLabel": name},
+                "imageRegistryCredentials": [
+                    {"server": registry, "username": REGISTRY_USER, "password": self.given("registry-password")},
+                ],
+            },
+        })
+    }
+}
