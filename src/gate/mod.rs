@@ -1,8 +1,16 @@
-//! Decisions on evidence: health and smoke probes, and what an instance's state says of its start.
-//! Probes read; verdicts are pure. Nothing here changes the world.
+//! Decisions on evidence: health and smoke probes, what an instance's state says of its start, rules over samples.
+//! Probes and sources read; verdicts are pure. Nothing here changes the world.
 
+mod bound;
+mod judgement;
 mod probe;
+mod rules;
+mod sample;
 mod start;
+mod statistics;
 
+pub use judgement::{Chance, Conclusion, Judgement, Limit, Trip, Verdict};
 pub use probe::{address, get};
+pub use rules::{Gate, Settings};
+pub use sample::{Basis, Counts, Reading, Sample, Subject};
 pub use start::{Symptom, symptom};
