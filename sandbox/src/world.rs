@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -266,6 +267,13 @@ impl World {
         azure.groups.get(&Key::new(group, name)).map(|group| group.counters.requests().clone()).unwrap_or_default()
     }
 
+    /// Where an instance listens; nobody answers there before it runs.
+    #[must_use]
+    pub fn address(&self, group: &str, name: &str) -> Option<SocketAddr> {
+        let azure = lock(&self.shared.azure);
+        azure.groups.get(&Key::new(group, name)).map(|group| SocketAddr::from((group.ip, group.port())))
+    }
+
     /// Waits until no container group is being made any more.
     pub async fn settled(&self) {
         let mut lives = self.shared.lives.subscribe();
@@ -368,12 +376,15 @@ impl World {
     #[must_use]
     pub fn info(&self) -> Value {
         let shared = &self.shared;
+        let groups = &lock(&shared.azure).groups;
+        let instances: BTreeMap<&str, String> =
+            groups.iter().map(|(key, group)| (key.name(), format!("{}:{}", group.ip, group.port()))).collect();
         json!({
             "urls": self.urls(), "ca": self.ca_file(), "directory": self.directory(), "location": shared.location,
             "tenant": crate::shared::TENANT, "subscription": crate::shared::SUBSCRIPTION, "client-id": crate::shared::CLIENT_ID,
             "client-secret": shared.client_secret, "github-token": shared.github_token, "registry-username": crate::shared::REGISTRY_USER,
             "registry-password": shared.registry_password, "slack-bot-token": shared.slack_bot_token,
-            "oidc-request-token": shared.oidc_request_token,
+            "oidc-request-token": shared.oidc_request_token, "instances": instances,
         })
     }
 

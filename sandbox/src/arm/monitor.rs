@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     groups::Key,
-    profile::{Endpoint, Kind, Monitor, Probed},
+    profile::{Check, Endpoint, Kind, Monitor, Probed},
 };
 use crate::{
     dns,
@@ -86,9 +86,10 @@ async fn probe(shared: &Shared, due: &Due) -> Probed {
     }
     let address = SocketAddr::from((place.ip, due.monitor.port));
     let asked = async {
-        match &due.monitor.path {
-            Some(path) => http::get(address, path, Traffic::Monitor).await.is_ok_and(|answer| due.monitor.accepts(answer.status)),
-            None => tokio::net::TcpStream::connect(address).await.is_ok(),
+        match &due.monitor.check {
+            Check::Http(path) => http::get(address, path, Traffic::Monitor).await.is_ok_and(|answer| due.monitor.accepts(answer.status)),
+            Check::Https => false,
+            Check::Tcp => tokio::net::TcpStream::connect(address).await.is_ok(),
         }
     };
     match timeout(PATIENCE, asked).await {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use sandbox::{RunSpec, runner};
+use sandbox::{Load, RunSpec, runner};
 
 use super::common::{self, Common};
 
@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// What runs already
     #[arg(long, value_name = "NAME")]
     scenario: Option<Scenario>,
+    /// Requests a second that people send to staging meanwhile
+    #[arg(long, value_name = "N")]
+    load: Option<u32>,
 }
 
 /// What runs already.
@@ -55,6 +58,7 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
         let done = runner::run(&world, &common::binary(common)?, &spec).await?;
         eprintln!("{} runs in dev (exit {})", spec.version, done.code.unwrap_or(-1));
     }
+    let people = serve.load.map(|per_second| world.load(&Load { per_second, ..Load::of("staging") }));
     let text = serde_json::to_string_pretty(&world.info())?;
     match &serve.info {
         // Written whole, then named: whoever waits for the file never reads half of it.
@@ -71,6 +75,9 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
         () = parent_is_gone() => {}
+    }
+    if let Some(people) = people {
+        super::staging::show_people(&people.stop().await);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -75,7 +75,7 @@ fn show_statuses(world: &World, spec: &RunSpec) {
     }
 }
 
-fn show_people(seen: &Seen) {
+pub(super) fn show_people(seen: &Seen) {
     println!("\nWhat people saw: {}, the slowest answer took {:.1} ms", told(seen.total), seen.slowest.as_secs_f64() * 1000.0);
     for (version, tally) in &seen.versions {
         println!("  version {version}: {}", told(*tally));
