@@ -153,7 +153,10 @@ mod tests {
         }
         let (status, text) = ask(&world, "/metrics", Traffic::Direct).await;
         assert_eq!(status, 200);
-        assert!(text.contains("requests_total{status=\"200\"} 2\nrequests_total{status=\"404\"} 1\n"), "{text}");
+        assert!(
+            text.contains("requests_total{status=\"200\"} 2\nrequests_total{status=\"404\"} 1\nrequests_total{status=\"500\"} 0\n"),
+            "{text}"
+        );
         assert!(!text.contains("instance="), "Prometheus adds it");
         renewed(&world).await;
         assert!(world.served(KEY.0, KEY.1).is_empty(), "who is started anew counts anew");

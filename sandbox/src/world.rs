@@ -316,6 +316,11 @@ impl World {
         written.map(|(_, shown)| shown).map_err(|(status, code, message)| format!("{status} {code}: {message}"))
     }
 
+    /// Lets Traffic Manager's monitor probe a profile's endpoints once, now.
+    pub async fn monitored(&self, group: &str, name: &str) {
+        monitor::catch_up(&self.shared, &Key::new(group, name)).await;
+    }
+
     /// Starts people who use an environment.
     #[must_use]
     pub fn load(&self, load: &Load) -> load::Working {
