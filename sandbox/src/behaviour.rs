@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::Deserialize;
+
 /// Whom a behaviour is for. An instance's own goes before its version's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -27,7 +29,8 @@ impl Who {
 }
 
 /// What `/health` answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// 200.
     Well,
@@ -36,7 +39,8 @@ pub enum Health {
 }
 
 /// Whether an answer really takes as long as the histogram of durations says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Delay {
     /// Only the histogram says so.
     Told,
@@ -45,13 +49,16 @@ pub enum Delay {
 }
 
 /// How an application behaves. The default is a healthy one. Shares are parts of one: 0.05 is five in a hundred, spread evenly.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Over HTTP it is JSON with these names, hyphens for underscores; what is left out is as in the default.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Behaviour {
     /// What `/health` answers.
     pub health: Health,
     /// The share of requests (but those to `/health` and `/metrics`) that is answered with 500.
     pub error_share: f64,
-    /// What a request takes.
+    /// What a request takes; over HTTP `latency`, in milliseconds.
+    #[serde(deserialize_with = "milliseconds")]
     pub latency: Duration,
     /// Whether clients wait as long.
     pub delay: Delay,
@@ -100,6 +107,10 @@ impl Behaviour {
     }
 }
 
+fn milliseconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
 /// Who behaves how.
 #[derive(Debug, Default)]
 pub(crate) struct Behaviours(BTreeMap<Who, Behaviour>);
@@ -126,5 +137,12 @@ mod tests {
         all.set(Who::instance("ACI-green"), Behaviour::default().erring(0.2));
         let shares = [("aci-green", "v2"), ("aci-blue", "v2"), ("aci-blue", "v1")].map(|(name, version)| all.of(name, version).error_share);
         assert_eq!(shares, [0.2, 0.1, 0.0]);
+    }
+
+    #[test]
+    fn what_is_left_out_over_http_is_healthy() {
+        let read: Behaviour = serde_json::from_str(r#"{"error-share": 0.5, "latency": 400, "health": "failing"}"#).unwrap();
+        assert_eq!(read, Behaviour::default().erring(0.5).taking(Duration::from_millis(400)).with_health(Health::Failing));
+        assert!(serde_json::from_str::<Behaviour>(r#"{"errors": 1}"#).is_err());
     }
 }

@@ -7,9 +7,10 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::{
+    behaviour::{Behaviour, Who},
     fault::{Fault, Switch, Times},
     server::{Call, Reply, Service},
-    shared::Shared,
+    shared::{Shared, lock},
 };
 
 /// Whether a request is for the sandbox itself.
@@ -18,7 +19,7 @@ pub(crate) fn is_ours(service: &Service, call: &Call) -> bool {
 }
 
 /// `POST` or `DELETE /_sandbox/faults/NAME` (`?times=N` or `always`), `GET /_sandbox/faults`, `GET /_sandbox/requests`,
-/// `POST /_sandbox/images/VERSION`.
+/// `POST /_sandbox/images/VERSION`, `PUT /_sandbox/behaviours/{version,instance}/NAME` with a [`Behaviour`] as JSON.
 pub(crate) async fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
     let segments = call.segments();
     let parts: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
@@ -45,6 +46,18 @@ pub(crate) async fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
             Reply::empty(204)
         }
         (&Method::POST, ["images", version]) => Reply::json(201, &json!({ "digest": shared.push_image(version) })),
-        _ => Reply::text(404, "there are /_sandbox/requests, /_sandbox/faults, /_sandbox/faults/NAME and /_sandbox/images/VERSION"),
+        (&Method::PUT, ["behaviours", kind @ ("version" | "instance"), name]) => match serde_json::from_slice::<Behaviour>(&call.body) {
+            Ok(behaviour) => {
+                let who = if *kind == "version" { Who::version(name) } else { Who::instance(name) };
+                lock(&shared.behaviours).set(who, behaviour);
+                Reply::empty(204)
+            }
+            Err(error) => Reply::text(400, error.to_string()),
+        },
+        _ => Reply::text(
+            404,
+            "there are /_sandbox/requests, /_sandbox/faults, /_sandbox/faults/NAME, /_sandbox/images/VERSION, \
+             /_sandbox/behaviours/version/NAME and /_sandbox/behaviours/instance/NAME",
+        ),
     }
 }

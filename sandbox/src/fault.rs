@@ -255,6 +255,42 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether people are bound to see errors, however well the Action does: they come with the new version's first requests.
+    #[must_use]
+    pub fn reaches_people(self) -> bool {
+        match self {
+            Self::ErrorsAfterSwitch | Self::BothUnhealthy => true,
+            Self::ImageMissing
+            | Self::ImagePull
+            | Self::NeverHealthy
+            | Self::CrashLoop
+            | Self::Oom
+            | Self::Smoke500
+            | Self::Arm429
+            | Self::Arm500
+            | Self::LostAnswer
+            | Self::Quota
+            | Self::Capacity
+            | Self::Forbidden
+            | Self::NameTaken
+            | Self::RegistryDown
+            | Self::GithubDown
+            | Self::SlackDown
+            | Self::SlackSlow
+            | Self::SlowAfterSwitch
+            | Self::SwitchWithoutEffect
+            | Self::EndpointDegraded
+            | Self::TmLostAnswer
+            | Self::Tm429
+            | Self::Tm500
+            | Self::MetricsDown
+            | Self::MetricsNonsense
+            | Self::LockForbidden => false,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -115,3 +115,90 @@ fn behaviour(shared: &Shared, azure: &Azure, key: &Key, version: &str) -> Behavi
     }
     now
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{Options, Who, World};
+
+    const KEY: (&str, &str) = ("staging-nextgen", "aci-staging-blue");
+
+    async fn world() -> World {
+        let world = World::start(Options::quick()).await.unwrap();
+        world.seed_staging("v1").await.unwrap();
+        world
+    }
+
+    async fn ask(world: &World, path: &str, traffic: Traffic) -> (u16, String) {
+        match answer(world.shared(), &Key::new(KEY.0, KEY.1), &Method::GET, path, traffic).await {
+            Reply::Answer(answer) => (answer.status, String::from_utf8(answer.body.to_vec()).unwrap()),
+            Reply::Drop => (0, String::new()),
+        }
+    }
+
+    /// Starts the instance anew: what begins now is new to a fault that is on.
+    async fn renewed(world: &World) {
+        let body: Value = world.written(KEY.0, KEY.1).unwrap();
+        world.write_group(KEY.0, KEY.1, body);
+        world.settled().await;
+    }
+
+    #[tokio::test]
+    async fn probes_and_scrapes_do_not_count_and_everything_else_does() {
+        let world = world().await;
+        for path in ["/health", "/metrics", "/api/invoices", "/nothing", "/"] {
+            ask(&world, path, Traffic::Direct).await;
+        }
+        let (status, text) = ask(&world, "/metrics", Traffic::Direct).await;
+        assert_eq!(status, 200);
+        assert!(
+            text.contains("requests_total{status=\"200\"} 2\nrequests_total{status=\"404\"} 1\nrequests_total{status=\"500\"} 0\n"),
+            "{text}"
+        );
+        assert!(!text.contains("instance="), "Prometheus adds it");
+        renewed(&world).await;
+        assert!(world.served(KEY.0, KEY.1).is_empty(), "who is started anew counts anew");
+    }
+
+    #[tokio::test]
+    async fn slow_answers_show_in_the_histogram_once_people_come() {
+        let world = world().await;
+        world.fault(Fault::SlowAfterSwitch).await;
+        renewed(&world).await;
+        ask(&world, "/api/invoices", Traffic::Direct).await;
+        let quarter = |text: &str| text.lines().find(|line| line.contains("le=\"0.25\"")).unwrap().to_owned();
+        assert!(quarter(&ask(&world, "/metrics", Traffic::Direct).await.1).ends_with(" 1"));
+        for _ in 0..3 {
+            ask(&world, "/api/invoices", Traffic::Public).await;
+        }
+        let text = ask(&world, "/metrics", Traffic::Direct).await.1;
+        assert!(quarter(&text).ends_with(" 1") && text.contains("request_duration_seconds_count 4"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn metrics_can_be_down_or_nonsense() {
+        let world = world().await;
+        world.fault(Fault::MetricsNonsense).await;
+        let (status, text) = ask(&world, "/metrics", Traffic::Direct).await;
+        assert!(status == 200 && text.starts_with("<!DOCTYPE html>"), "{status} {text}");
+        world.fault(Fault::MetricsDown).await;
+        assert_eq!(ask(&world, "/metrics", Traffic::Direct).await.0, 503);
+        assert_eq!(ask(&world, "/health", Traffic::Direct).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn a_behaviour_is_played() {
+        let world = world().await;
+        let behaviour = Behaviour { cpu: 0.97, payments: 0.0, ..Behaviour::default().erring(0.5) };
+        world.behave(Who::version("v1"), behaviour);
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(ask(&world, "/api/payments", Traffic::Direct).await.0);
+        }
+        assert_eq!(statuses, [200, 500, 200, 500]);
+        let text = ask(&world, "/metrics", Traffic::Direct).await.1;
+        assert!(text.contains("process_cpu_ratio 0.97") && text.contains("payments_total{outcome=\"ok\"} 0"), "{text}");
+    }
+}

@@ -98,10 +98,12 @@ impl Counters {
         };
         let one = |series: &str, value: u64| (series.to_owned(), value.to_string());
         let total: u64 = self.requests.values().sum();
+        // The usual statuses are there from the start: a rate over a series that does not exist yet is no number.
+        let mut requests = BTreeMap::from([(200, 0), (500, 0)]);
+        requests.extend(&self.requests);
         let requests: Vec<_> =
-            self.requests.iter().map(|(status, count)| one(&format!("requests_total{{status=\"{status}\"}}"), *count)).collect();
-        let none = [one("requests_total{status=\"200\"}", 0)];
-        family("requests_total", "counter", "Requests answered, without /health and /metrics.", if total == 0 { &none } else { &requests });
+            requests.into_iter().map(|(status, count)| one(&format!("requests_total{{status=\"{status}\"}}"), count)).collect();
+        family("requests_total", "counter", "Requests answered, without /health and /metrics.", &requests);
         let mut durations: Vec<_> = self
             .buckets
             .iter()

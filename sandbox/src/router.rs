@@ -101,3 +101,62 @@ async fn forward(shared: &Shared, profile: &Key, call: &Call) -> Reply {
         Err(_) => Reply::json(504, &json!({"error": format!("{} does not answer in time", answer.instance)})),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{Options, Slot, Staging, World};
+
+    const GROUP: &str = "staging-nextgen";
+
+    /// Status, and the instance that answered.
+    async fn visit(world: &World, client: &str) -> (u16, String) {
+        let mut call = Call::of("GET", "/api/invoices", "", &Value::Null);
+        call.headers.insert(CLIENT, client.parse().unwrap());
+        match handle(world.shared(), "staging", &call).await {
+            Reply::Answer(answer) => {
+                let by = answer.headers.into_iter().find(|(name, _)| *name == instance::ANSWERED_BY.0);
+                (answer.status, by.map(|(_, value)| value).unwrap_or_default())
+            }
+            Reply::Drop => (0, String::new()),
+        }
+    }
+
+    fn by(slot: Slot) -> (u16, String) {
+        (200, slot.instance().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_client_keeps_its_answer_for_the_time_to_live_and_a_new_one_asks_afresh() {
+        let world = World::start(Options::quick()).await.unwrap();
+        let staging = |live: Slot, ttl| Staging { blue: None, green: None, ..Staging::live(live, "") }.with_ttl(ttl);
+        world.seed(&Staging::stale("v1", "v2").with_ttl(1_000_000)).await.unwrap();
+        assert_eq!(visit(&world, "early").await, by(Slot::Blue));
+        world.seed(&staging(Slot::Green, 1_000_000)).await.unwrap();
+        assert_eq!([visit(&world, "early").await, visit(&world, "late").await], [by(Slot::Blue), by(Slot::Green)]);
+        world.delete_group(GROUP, Slot::Blue.instance());
+        let gone = visit(&world, "early").await;
+        assert_eq!(gone.0, 502, "what it remembers is gone");
+        assert_eq!(visit(&world, "late").await, by(Slot::Green));
+        world.seed(&staging(Slot::Green, 0)).await.unwrap();
+        assert_eq!(visit(&world, "fresh").await, by(Slot::Green));
+        assert_eq!(world.requests(), [], "the world's own hops are not recorded");
+    }
+
+    #[tokio::test]
+    async fn where_no_name_leads_anywhere_the_request_fails_and_says_why() {
+        for (staging, why) in [
+            (Staging::empty(), "there is no profile tm-staging"),
+            (Staging::neither_enabled("v1", "v2"), "no endpoint of tm-staging is enabled"),
+            (Staging::foreign_target("v1"), "shop.example.net has no address"),
+        ] {
+            let world = World::start(Options::quick()).await.unwrap();
+            world.seed(&staging).await.unwrap();
+            let reply = handle(world.shared(), "staging", &Call::of("GET", "/health", "", &Value::Null)).await;
+            let (status, body) = reply.read();
+            assert_eq!((status, body["error"].as_str()), (502, Some(why)));
+        }
+    }
+}

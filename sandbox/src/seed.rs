@@ -238,7 +238,7 @@ impl Staging {
 }
 
 impl World {
-    /// Puts staging into a state, and waits until its instances run.
+    /// Puts staging into a state, and waits until its instances run and the monitor has found them.
     ///
     /// # Errors
     /// What Azure would refuse the profile with.
@@ -249,13 +249,14 @@ impl World {
                 self.write_group(GROUP, slot.instance(), self.instance_body(slot, runs, &digest));
             }
         }
+        self.settled().await;
         match staging.profile {
             Profile::There => {
                 self.write_profile(GROUP, PROFILE, &staging.profile_body(self.location())).map_err(io::Error::other)?;
+                self.monitored(GROUP, PROFILE).await;
             }
             Profile::Missing => {}
         }
-        self.settled().await;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -266,6 +267,13 @@ impl World {
         azure.groups.get(&Key::new(group, name)).map(|group| group.counters.requests().clone()).unwrap_or_default()
     }
 
+    /// Where an instance listens; nobody answers there before it runs.
+    #[must_use]
+    pub fn address(&self, group: &str, name: &str) -> Option<SocketAddr> {
+        let azure = lock(&self.shared.azure);
+        azure.groups.get(&Key::new(group, name)).map(|group| SocketAddr::from((group.ip, group.port())))
+    }
+
     /// Waits until no container group is being made any more.
     pub async fn settled(&self) {
         let mut lives = self.shared.lives.subscribe();
@@ -306,6 +314,11 @@ impl World {
         let written = traffic_manager::write(&self.shared, &Key::new(group, name), name, body);
         self.shared.profile_written();
         written.map(|(_, shown)| shown).map_err(|(status, code, message)| format!("{status} {code}: {message}"))
+    }
+
+    /// Lets Traffic Manager's monitor probe a profile's endpoints once, now.
+    pub async fn monitored(&self, group: &str, name: &str) {
+        monitor::catch_up(&self.shared, &Key::new(group, name)).await;
     }
 
     /// Starts people who use an environment.
@@ -368,12 +381,15 @@ impl World {
     #[must_use]
     pub fn info(&self) -> Value {
         let shared = &self.shared;
+        let groups = &lock(&shared.azure).groups;
+        let instances: BTreeMap<&str, String> =
+            groups.iter().map(|(key, group)| (key.name(), format!("{}:{}", group.ip, group.port()))).collect();
         json!({
             "urls": self.urls(), "ca": self.ca_file(), "directory": self.directory(), "location": shared.location,
             "tenant": crate::shared::TENANT, "subscription": crate::shared::SUBSCRIPTION, "client-id": crate::shared::CLIENT_ID,
             "client-secret": shared.client_secret, "github-token": shared.github_token, "registry-username": crate::shared::REGISTRY_USER,
             "registry-password": shared.registry_password, "slack-bot-token": shared.slack_bot_token,
-            "oidc-request-token": shared.oidc_request_token,
+            "oidc-request-token": shared.oidc_request_token, "instances": instances,
         })
     }
 

@@ -103,9 +103,7 @@ async fn shares_follow_the_weights() {
 async fn the_monitor_finds_an_unhealthy_instance_and_people_are_led_elsewhere() {
     let world = world().await;
     world.seed(&Staging::both_enabled("v1", "v2")).await.expect("seeded");
-    assert_eq!(monitor_status(&world, Slot::Blue), "CheckingEndpoint");
-    monitored(&world, Slot::Blue, "Online").await;
-    monitored(&world, Slot::Green, "Online").await;
+    assert_eq!([Slot::Blue, Slot::Green].map(|slot| monitor_status(&world, slot)), ["Online", "Online"]);
     world.behave(sandbox::Who::version("v2"), Behaviour::default().with_health(Health::Failing));
     monitored(&world, Slot::Green, "Degraded").await;
     let load = world.load(&busy());

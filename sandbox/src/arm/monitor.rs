@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     groups::Key,
-    profile::{Endpoint, Kind, Monitor, Probed},
+    profile::{Check, Endpoint, Kind, Monitor, Probed},
 };
 use crate::{
     dns,
@@ -41,7 +41,14 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
         }
         let found = probe(&shared, &next).await;
         note(&shared, &next, found);
-        shared.lives.send_modify(|count| *count += 1);
+    }
+}
+
+/// Probes a profile's endpoints once, now: what was there before the world began has been probed already.
+pub(crate) async fn catch_up(shared: &Shared, profile: &Key) {
+    for due in due(shared).into_iter().filter(|due| due.profile == *profile) {
+        let found = probe(shared, &due).await;
+        note(shared, &due, found);
     }
 }
 
@@ -53,6 +60,8 @@ fn note(shared: &Shared, due: &Due, found: Probed) {
     if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.is_enabled() && endpoint.target() == due.target) {
         endpoint.probed(found, due.monitor.tolerated, interval(shared, &due.monitor));
     }
+    drop(azure);
+    shared.lives.send_modify(|count| *count += 1);
 }
 
 /// The endpoints that are probed; one that is new is probed after one interval.
@@ -86,9 +95,10 @@ async fn probe(shared: &Shared, due: &Due) -> Probed {
     }
     let address = SocketAddr::from((place.ip, due.monitor.port));
     let asked = async {
-        match &due.monitor.path {
-            Some(path) => http::get(address, path, Traffic::Monitor).await.is_ok_and(|answer| due.monitor.accepts(answer.status)),
-            None => tokio::net::TcpStream::connect(address).await.is_ok(),
+        match &due.monitor.check {
+            Check::Http(path) => http::get(address, path, Traffic::Monitor).await.is_ok_and(|answer| due.monitor.accepts(answer.status)),
+            Check::Https => false,
+            Check::Tcp => tokio::net::TcpStream::connect(address).await.is_ok(),
         }
     };
     match timeout(PATIENCE, asked).await {

@@ -79,12 +79,22 @@ pub(crate) enum Routing {
     First,
 }
 
+/// What a probe does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Asks for this path.
+    Http(String),
+    /// Asks over TLS, which no application here speaks.
+    Https,
+    /// Connects.
+    Tcp,
+}
+
 /// What the monitor does (Microsoft: "Traffic Manager endpoint monitoring").
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
     pub(crate) port: u16,
-    /// `None`: TCP; a connection is enough.
-    pub(crate) path: Option<String>,
+    pub(crate) check: Check,
     pub(crate) interval_seconds: u64,
     pub(crate) tolerated: u64,
     expected: Vec<(u64, u64)>,
@@ -249,7 +259,11 @@ impl Profile {
         let expected = config["expectedStatusCodeRanges"].as_array().into_iter().flatten();
         Monitor {
             port: u16::try_from(number("port", 80)).unwrap_or(80),
-            path: (config["protocol"] != "TCP").then(|| config["path"].as_str().unwrap_or("/").to_owned()),
+            check: match config["protocol"].as_str() {
+                Some("TCP") => Check::Tcp,
+                Some("HTTPS") => Check::Https,
+                _ => Check::Http(config["path"].as_str().unwrap_or("/").to_owned()),
+            },
             interval_seconds: number("intervalInSeconds", 30),
             tolerated: number("toleratedNumberOfFailures", 3),
             expected: expected.map(|range| (range["min"].as_u64().unwrap_or(0), range["max"].as_u64().unwrap_or(u64::MAX))).collect(),

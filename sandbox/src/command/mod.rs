@@ -1,0 +1,8 @@
+//! The subcommands of `cargo sandbox`, one file each.
+
+pub(crate) mod afterwards;
+pub(crate) mod common;
+pub(crate) mod dev;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod staging;

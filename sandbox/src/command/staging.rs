@@ -1,0 +1,105 @@
+//! `cargo sandbox staging`: runbook Scenario 2, live, while people use it.
+
+use std::{io, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use sandbox::{
+    Clocks, Fault, Load, RunSpec, Seen, Slot, Staging as Found, World,
+    load::Tally,
+    runner::{self, Echo},
+};
+
+use super::{
+    afterwards,
+    common::{self, Common},
+    serve::LIVE,
+};
+
+/// What it takes.
+#[derive(Args)]
+pub(crate) struct Staging {
+    #[command(flatten)]
+    common: Common,
+    /// The slot that is live before
+    #[arg(long, value_name = "SLOT", default_value = "blue")]
+    live: Live,
+    /// Requests a second that people send
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    load: u32,
+}
+
+/// The slot that is live before.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Live {
+    Blue,
+    Green,
+}
+
+impl Live {
+    const fn slot(self) -> Slot {
+        match self {
+            Self::Blue => Slot::Blue,
+            Self::Green => Slot::Green,
+        }
+    }
+}
+
+/// Requests that people have sent before the release begins, so that there is something to compare with.
+const BEFORE: u64 = 100;
+
+pub(crate) async fn carry_out(staging: &Staging) -> io::Result<ExitCode> {
+    let common = &staging.common;
+    let binary = common::binary(common)?;
+    let world = common::world(common).await?;
+    let live = staging.live.slot();
+    world.seed(&Found::live(live, LIVE)).await?;
+    let mut spec = RunSpec::push_main(&world);
+    spec.config = world.config(&Clocks::watched());
+    let people = world.load(&Load { per_second: staging.load, ..Load::of("staging") });
+    people.until(|seen| seen.total.requests >= BEFORE).await;
+    println!("{LIVE} is live in {} and people use it, {} requests a second. Now a merge to main:\n", live.instance(), staging.load);
+    common::switch_faults(&world, common).await;
+    let folder = common::folder("staging")?;
+    let finished = runner::spawn_in(&world, &binary, &spec, &folder)?.finish(Echo::On).await?;
+    let seen = people.stop().await;
+    afterwards::show(&world, &finished);
+    show_statuses(&world, &spec);
+    show_people(&seen);
+    Ok(afterwards::verdict(judge(&common.faults, finished.code, seen.total)))
+}
+
+fn show_statuses(world: &World, spec: &RunSpec) {
+    for status in world.commit_statuses(spec.payload["after"].as_str().unwrap_or_default()) {
+        let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
+        println!("commit status: {} {} - {}", text("context"), text("state"), text("description"));
+    }
+}
+
+pub(super) fn show_people(seen: &Seen) {
+    println!("\nWhat people saw: {}, the slowest answer took {:.1} ms", told(seen.total), seen.slowest.as_secs_f64() * 1000.0);
+    for (version, tally) in &seen.versions {
+        println!("  version {version}: {}", told(*tally));
+    }
+    for (instance, tally) in &seen.instances {
+        println!("  sent to {instance}: {}", told(*tally));
+    }
+    for failure in &seen.failed {
+        println!("  failed: {failure}");
+    }
+}
+
+fn told(tally: Tally) -> String {
+    format!("{} requests, {} failed", tally.requests, tally.failures)
+}
+
+/// Whether it ended as it should have: deployed unless a fault forbids it, and nobody's request failed but by the fault itself.
+fn judge(faults: &[Fault], code: Option<i32>, people: Tally) -> Result<(), String> {
+    let survivable = faults.iter().all(|fault| fault.is_survivable());
+    if survivable != (code == Some(0)) {
+        return Err("that is not how it should have ended".into());
+    }
+    if people.failures > 0 && !faults.iter().any(|fault| fault.reaches_people()) {
+        return Err("no request of people should have failed".into());
+    }
+    Ok(())
+}
