@@ -1,5 +1,7 @@
 //! `deploy.yml`: what is accepted, what is refused, and how that is said.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is surprised, in its helpers too")]
+
 use deploy_action::config;
 use proptest::prelude::*;
 

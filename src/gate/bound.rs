@@ -2,7 +2,7 @@
 //! Pure: takes samples, keeps counts, knows no clock.
 
 use super::{
-    judgement::{Chance, Limit, Verdict, events},
+    judgement::{Chance, Limit, Verdict, events, readable},
     sample::{Basis, Counts, Reading, Sample},
     statistics::{Sequential, add_logarithms, paired},
 };
@@ -319,6 +319,7 @@ impl WatchedBound {
             return Whole::Within;
         }
         let (rate, most) = (Quantity::ratio(rate), Quantity::ratio(most));
+        let (rate, most) = (readable(rate, Some(most)), readable(most, Some(rate)));
         Whole::Beyond(format!("over the whole watch {}: {rate}, and {most} is allowed", events(self.kind, total, Some(self.bound))))
     }
 

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::sample::{Counts, Sample};
 use crate::{
-    config::{Bound, MetricKind, Quantity},
+    config::{Bound, MetricKind, Quantity, Unit},
     domain::MetricName,
 };
+
+/// Odds beyond which nobody tells odds apart.
+const MILLION: u64 = 1_000_000;
 
 /// What a tick says of a rule. Only `Pass` is good news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -135,6 +138,9 @@ impl fmt::Display for Judgement {
                     (Some(Trip::InARow) | None, Some(chance)) if chance.may_explain() => {
                         write!(f, ", which chance may explain (1 in {}, it takes 1 in {})", chance.one_in, chance.needed)
                     }
+                    (Some(Trip::InARow) | None, Some(chance)) if chance.one_in >= MILLION => {
+                        f.write_str(", chance explains that less than 1 in a million")
+                    }
                     (Some(Trip::InARow) | None, Some(chance)) => write!(f, ", chance explains that less than 1 in {}", chance.one_in),
                     (Some(Trip::InARow) | None, None) => Ok(()),
                 }
@@ -173,8 +179,9 @@ impl Judgement {
             (Bound::Min(_) | Bound::MinOfBaseline(_), Side::Within) => '≥',
             (Bound::Min(_) | Bound::MinOfBaseline(_), Side::Beyond) => '<',
         };
-        write!(f, "{} {value}{per_request} {sign} ", self.metric)?;
-        let number = limit.value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+        let shown = readable(value, limit.value);
+        write!(f, "{} {shown}{per_request} {sign} ", self.metric)?;
+        let number = limit.value.map_or_else(|| "?".to_owned(), |limit| readable(limit, Some(value)).to_string());
         match limit.bound {
             Bound::Max(_) => write!(f, "{number} (max)"),
             Bound::Min(_) => write!(f, "{number} (min)"),
@@ -186,6 +193,27 @@ impl Judgement {
     fn counted(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(counts) = self.counts else { return Ok(()) };
         write!(f, "; {}", events(MetricKind::of(&self.metric), counts, self.limit.map(|limit| limit.bound)))
+    }
+}
+
+/// `value` with three digits that count (all before the decimal point, and all of a ratio close to 100 %), unless it could
+/// not be told from `other` then.
+pub(super) fn readable(value: Quantity, other: Option<Quantity>) -> Quantity {
+    let round = |Quantity { value: number, unit }: Quantity| {
+        let close_to_all = unit == Unit::Percent && number > 0.9;
+        if number == 0.0 || close_to_all {
+            return number;
+        }
+        // Ratios are shown times 100, times often times 1000: two decimals more than a plain number's.
+        let least = if unit == Unit::Plain { 0.0 } else { 2.0 };
+        let scale = 10f64.powf((2.0 - number.abs().log10().floor()).max(least));
+        let rounded = (number * scale).round() / scale;
+        if rounded.is_finite() { rounded } else { number }
+    };
+    let rounded = round(value);
+    match other {
+        Some(other) if other.value != value.value && round(other) == rounded => value,
+        Some(_) | None => Quantity { value: rounded, ..value },
     }
 }
 

@@ -296,3 +296,6 @@ pub(super) fn over(rule: &Rule) -> Option<Quantity> {
         | MetricKind::Configured => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

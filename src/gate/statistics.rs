@@ -97,34 +97,40 @@ pub fn paired(new: Counts, baseline: Counts, allowed: f64) -> (Counts, f64) {
     (Counts::new(new.events.saturating_add(baseline.events), new.events), p)
 }
 
+/// A small generator of our own (SplitMix64), so that a seed means the same for ever.
+#[cfg(test)]
+pub(super) struct Dice(u64);
+
+#[cfg(test)]
+impl Dice {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Poisson by Knuth's multiplication: means here are small.
+    pub(super) fn poisson(&mut self, mean: f64) -> u64 {
+        let (floor, mut product, mut count) = ((-mean).exp(), self.next(), 0);
+        while product > floor {
+            product *= self.next();
+            count += 1;
+        }
+        count
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// A small generator of our own (SplitMix64), so that a seed means the same for ever.
-    struct Dice(u64);
-
-    impl Dice {
-        fn next(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-        }
-
-        /// Poisson by Knuth's multiplication: means here are small.
-        fn poisson(&mut self, mean: f64) -> u64 {
-            let (floor, mut product, mut count) = ((-mean).exp(), self.next(), 0);
-            while product > floor {
-                product *= self.next();
-                count += 1;
-            }
-            count
-        }
-    }
 
     /// One canary of 5 % beside stable at 0.5 %, looked at every 10 seconds for 300: when each way of judging aborts it.
     struct Aborts {
@@ -170,7 +176,7 @@ mod tests {
         const RUNS: usize = 4000;
         let mut table = String::new();
         let mut row = |per_second: f64, error_rate: f64| {
-            let mut dice = Dice(0xdeb1_0700 + per_second as u64);
+            let mut dice = Dice::new(0xdeb1_0700 + per_second as u64);
             let runs: Vec<Aborts> = (0..RUNS).map(|_| canary(&mut dice, per_second, error_rate)).collect();
             let (first, _) = share_and_median(runs.iter().map(|run| run.first_breach).collect());
             let (three, _) = share_and_median(runs.iter().map(|run| run.three_in_a_row).collect());
