@@ -1,9 +1,12 @@
-//! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing.
+//! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing, but who has an
+//! environment's lock.
 
 /// Commit statuses: what a commit has passed, for people, branch rules and the production preflight.
 pub mod commit_statuses;
 /// Deployments and their statuses.
 pub mod deployments;
+/// The lock of an environment: one run at a time.
+pub mod lock;
 /// Workflow runs: whether one is over.
 pub mod runs;
 
