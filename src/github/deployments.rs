@@ -4,12 +4,9 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Client, GithubError};
+use super::{Client, GithubError, cut};
 
 const PERMISSION: &str = "deployments: write";
-
-/// The longest description of a status.
-const DESCRIPTION: usize = 140;
 
 /// A deployment's id at GitHub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -131,9 +128,4 @@ pub async fn set_status(client: &Client, id: DeploymentId, status: &Status<'_>) 
     let id = id.0.to_string();
     let _: serde::de::IgnoredAny = client.call(Method::POST, &["deployments", &id, "statuses"], &[], Some(&body), PERMISSION).await?;
     Ok(())
-}
-
-fn cut(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= DESCRIPTION { line.to_owned() } else { line.chars().take(DESCRIPTION - 1).chain(['…']).collect() }
 }

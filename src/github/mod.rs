@@ -1,7 +1,14 @@
-//! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing.
+//! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing, but who has an
+//! environment's lock.
 
+/// Commit statuses: what a commit has passed, for people, branch rules and the production preflight.
+pub mod commit_statuses;
 /// Deployments and their statuses.
 pub mod deployments;
+/// The lock of an environment: one run at a time.
+pub mod lock;
+/// Workflow runs: whether one is over.
+pub mod runs;
 
 use std::time::Duration;
 
@@ -24,6 +31,9 @@ const ANSWER: Duration = Duration::from_secs(8);
 /// The longest wait for a rate limit: reports do not hold up a rollout's end for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// The longest description of a commit status and of a deployment status.
+const DESCRIPTION: usize = 140;
+
 /// A repository at GitHub, as one token sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -45,6 +55,12 @@ impl Client {
         Self { http, base, token, repository }
     }
 
+    /// The repository, `OWNER/NAME`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
     /// Sends a call below the repository and reads its answer. `permission` is what the token needs, for the error.
     async fn call<T: DeserializeOwned>(
         &self,
@@ -54,6 +70,20 @@ impl Client {
         body: Option<&Value>,
         permission: &str,
     ) -> Result<T, GithubError> {
+        // A POST whose answer was lost may have taken effect: a second deployment would be worse than none reported.
+        let repeat = if method == Method::POST { Repeat::UnlessItArrived } else { Repeat::Always };
+        self.ask(method, path, query, body, repeat).await?.read(permission)
+    }
+
+    /// Sends a call below the repository and gives whatever answer is final; what passes by itself is tried again.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<Answer, GithubError> {
         let mut url = self.base.clone();
         let owner_and_name = self.repository.split('/');
         url.path_segments_mut()
@@ -78,19 +108,21 @@ impl Client {
                 request = request.json(body);
             }
             let (why, after) = match request.send().await {
-                Ok(answer) if answer.status().is_success() => {
-                    return answer
-                        .json()
-                        .await
-                        .map_err(|error| GithubError(format!("GitHub's answer cannot be read: {}", http::cause(&error))));
-                }
                 Ok(answer) => match passing(&answer) {
                     Some(after) => (format!("HTTP {}", answer.status()), after),
-                    None => return Err(refused(answer, permission).await),
+                    None => {
+                        let status = answer.status();
+                        match (answer.bytes().await, repeat) {
+                            (Ok(body), _) => return Ok(Answer { status, body: body.to_vec() }),
+                            (Err(error), Repeat::UnlessItArrived) => return Err(unreadable(&http::cause(&error))),
+                            (Err(error), Repeat::Always) => (http::cause(&error), None),
+                        }
+                    }
                 },
-                // A POST whose answer was lost may have taken effect: a second deployment would be worse than none reported.
-                Err(error) if method == Method::POST && !error.is_connect() => return Err(GithubError(http::cause(&error))),
-                Err(error) => (http::cause(&error), None),
+                Err(error) => match repeat {
+                    Repeat::UnlessItArrived if !error.is_connect() => return Err(GithubError(http::cause(&error))),
+                    Repeat::UnlessItArrived | Repeat::Always => (http::cause(&error), None),
+                },
             };
             if last == 0 {
                 return Err(GithubError(format!("GitHub's API: {why}")));
@@ -100,6 +132,50 @@ impl Client {
         }
         Err(GithubError("GitHub's API was not asked".into()))
     }
+}
+
+/// Whether a call may be sent again.
+#[derive(Clone, Copy)]
+enum Repeat {
+    /// Twice is as good as once.
+    Always,
+    /// Only where it certainly did not arrive, or GitHub says that it did nothing.
+    UnlessItArrived,
+}
+
+/// A final answer, whatever its status.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body of a success, or what GitHub said; `permission` is what the token needs.
+    fn read<T: DeserializeOwned>(&self, permission: &str) -> Result<T, GithubError> {
+        if !self.status.is_success() {
+            return Err(self.refused(permission));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| unreadable(&error.to_string()))
+    }
+
+    /// GitHub's words, on one line.
+    fn message(&self) -> String {
+        let message = serde_json::from_slice::<Message>(&self.body).map(|body| body.message).unwrap_or_default();
+        message.chars().filter(|c| !c.is_control()).take(200).collect()
+    }
+
+    fn refused(&self, permission: &str) -> GithubError {
+        let advice = match self.status {
+            StatusCode::UNAUTHORIZED => "; the token in github-token is not valid".to_owned(),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => format!("; give the job `permissions: {permission}`"),
+            _ => String::new(),
+        };
+        GithubError(format!("GitHub answered HTTP {}: {}{advice}", self.status.as_u16(), self.message()))
+    }
+}
+
+fn unreadable(why: &str) -> GithubError {
+    GithubError(format!("GitHub's answer cannot be read: {why}"))
 }
 
 /// Whether the same call may succeed later, and when (GitHub Docs, "Best practices for using the REST API").
@@ -117,14 +193,8 @@ struct Message {
     message: String,
 }
 
-async fn refused(answer: reqwest::Response, permission: &str) -> GithubError {
-    let status = answer.status();
-    let message = answer.json::<Message>().await.map(|body| body.message).unwrap_or_default();
-    let message: String = message.chars().filter(|c| !c.is_control()).take(200).collect();
-    let advice = match status {
-        StatusCode::UNAUTHORIZED => "; the token in github-token is not valid".to_owned(),
-        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => format!("; give the job `permissions: {permission}`"),
-        _ => String::new(),
-    };
-    GithubError(format!("GitHub answered HTTP {}: {message}{advice}", status.as_u16()))
+/// The first line of `text`, at most [`DESCRIPTION`] characters.
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= DESCRIPTION { line.to_owned() } else { line.chars().take(DESCRIPTION - 1).chain(['…']).collect() }
 }

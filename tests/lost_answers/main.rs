@@ -1,6 +1,7 @@
 //! What the clients make of answers that are lost, broken, refused, or tell of somebody else's hand.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so and ends")]
 
+mod github;
 mod small_server;
 mod tags;
 mod traffic_manager;
