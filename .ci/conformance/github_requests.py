@@ -38,7 +38,9 @@ def plain(schema, doc):
 def operation(doc, method, path):
     best = None
     for template, item in doc["paths"].items():
-        pattern = "^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template)) + "$"
+        # A git reference has slashes in it: heads/main.
+        template_ref = re.sub(r"(/git/[^{]*)\{ref\}$", r"\1{+ref}", template)
+        pattern = "^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template_ref).replace(r"\{\+ref\}", ".+")) + "$"
         if re.match(pattern, path) and method.lower() in item:
             if best is None or template.count("{") < best[0].count("{"):
                 best = (template, item)

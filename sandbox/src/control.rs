@@ -19,7 +19,8 @@ pub(crate) fn is_ours(service: &Service, call: &Call) -> bool {
 }
 
 /// `POST` or `DELETE /_sandbox/faults/NAME` (`?times=N` or `always`), `GET /_sandbox/faults`, `GET /_sandbox/requests`,
-/// `POST /_sandbox/images/VERSION`, `PUT /_sandbox/behaviours/{version,instance}/NAME` with a [`Behaviour`] as JSON.
+/// `POST /_sandbox/images/VERSION`, `PUT /_sandbox/behaviours/{version,instance}/NAME` with a [`Behaviour`] as JSON,
+/// `GET /_sandbox/targets` for Prometheus' HTTP service discovery.
 pub(crate) async fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
     let segments = call.segments();
     let parts: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
@@ -54,9 +55,13 @@ pub(crate) async fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
             }
             Err(error) => Reply::text(400, error.to_string()),
         },
+        (&Method::GET, ["targets"]) => {
+            let all: Vec<String> = lock(&shared.azure).groups.values().map(|group| format!("{}:{}", group.ip, group.port())).collect();
+            Reply::json(200, &json!([{"targets": all, "labels": {}}]))
+        }
         _ => Reply::text(
             404,
-            "there are /_sandbox/requests, /_sandbox/faults, /_sandbox/faults/NAME, /_sandbox/images/VERSION, \
+            "there are /_sandbox/requests, /_sandbox/targets, /_sandbox/faults, /_sandbox/faults/NAME, /_sandbox/images/VERSION, \
              /_sandbox/behaviours/version/NAME and /_sandbox/behaviours/instance/NAME",
         ),
     }

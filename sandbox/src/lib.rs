@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`world`] | starts everything, and is what tests hold |
 //! | [`fault`] | what can be switched to go wrong |
+//! | [`stall`] | where it stops answering |
 //! | [`record`] | every request that arrived, in order |
 //! | `server`, `certificates` | TLS listeners on 127.0.0.1 with a CA made at start |
 //! | `arm` | Azure Resource Manager: resource groups, container groups, Traffic Manager profiles and their monitor |
@@ -42,6 +43,7 @@ pub mod seed;
 mod server;
 mod shared;
 mod slack;
+pub mod stall;
 pub mod world;
 
 pub use behaviour::{Behaviour, Delay, Health, Who};
@@ -52,4 +54,5 @@ pub use load::{Load, Seen};
 pub use record::Recorded;
 pub use runner::{Finished, RunSpec};
 pub use seed::{Slot, Staging};
+pub use stall::Stall;
 pub use world::{Options, Polling, Urls, World};

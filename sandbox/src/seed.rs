@@ -268,6 +268,19 @@ impl World {
         self.seed(&Staging::live(Slot::Blue, version)).await
     }
 
+    /// Enables one slot's endpoint and disables the other's, in one request, as a person would.
+    ///
+    /// # Errors
+    /// When there is no profile, or Azure would refuse it.
+    pub fn switch_to(&self, live: Slot) -> io::Result<()> {
+        let mut profile = self.profile(GROUP, PROFILE).ok_or_else(|| io::Error::other("there is no profile tm-staging"))?;
+        for endpoint in profile["properties"]["endpoints"].as_array_mut().into_iter().flatten() {
+            let state = if endpoint["name"] == live.endpoint() { Endpoint::Enabled } else { Endpoint::Disabled };
+            endpoint["properties"]["endpointStatus"] = json!(state.word());
+        }
+        self.write_profile(GROUP, PROFILE, &profile).map(|_| ()).map_err(io::Error::other)
+    }
+
     /// A container group as the Action writes it for [`World::config`]'s staging.
     fn instance_body(&self, slot: Slot, runs: &Runs, digest: &str) -> Value {
         let registry = &self.urls().registry;

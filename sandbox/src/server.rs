@@ -16,7 +16,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{arm::groups::Key, control, github, http, instance, oidc, registry, router, shared::Shared, slack};
+use crate::{
+    arm::groups::Key,
+    control, github, http, instance, oidc, registry, router,
+    shared::Shared,
+    slack,
+    stall::{Course, Stall},
+};
 
 /// Who answers on a listener.
 #[derive(Debug, Clone)]
@@ -347,6 +353,10 @@ async fn answer(
         return respond(instance::handle(&shared, key, &call).await);
     }
     let number = shared.recorder.arrived(service.label(), call.method.as_str(), &target, &call.headers, &call.body);
+    let course = shared.stall.borrow().course(number);
+    if course == Course::WithoutEffect {
+        return respond(hang(&shared).await);
+    }
     let reply = match &service {
         Service::Azure => crate::arm::handle(&shared, &call),
         Service::Oidc => oidc::handle(&shared, &call),
@@ -356,8 +366,18 @@ async fn answer(
         Service::Public(environment) => router::handle(&shared, environment, &call).await,
         Service::Instance(key) => instance::handle(&shared, key, &call).await,
     };
+    if course == Course::WithoutAnswer {
+        return respond(hang(&shared).await);
+    }
     shared.recorder.answered(number, reply.status());
     respond(reply)
+}
+
+/// Says nothing until the world answers again; then it is too late for this request.
+async fn hang(shared: &Shared) -> Reply {
+    let mut stall = shared.stall.subscribe();
+    let _ = stall.wait_for(|stall| *stall == Stall::Never).await;
+    Reply::Drop
 }
 
 fn respond(reply: Reply) -> Result<Response<Full<Bytes>>, Dropped> {

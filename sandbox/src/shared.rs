@@ -27,6 +27,7 @@ use crate::{
     router::Router,
     server::{Door, Listener},
     slack::Slack,
+    stall::Stall,
     world::{Polling, Urls},
 };
 
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) profiles_changed: Notify,
     /// Counts what happened to container groups and profiles.
     pub(crate) lives: watch::Sender<u64>,
+    pub(crate) stall: watch::Sender<Stall>,
     pub(crate) recorder: Recorder,
     pub(crate) azure: Mutex<Azure>,
     pub(crate) registry: Mutex<Registry>,
@@ -124,6 +126,7 @@ impl Shared {
             router: Mutex::default(),
             profiles_changed: Notify::new(),
             lives: watch::Sender::new(0),
+            stall: watch::Sender::new(Stall::Never),
             recorder: settings.recorder,
             azure: Mutex::new(Azure::new(&settings.location)),
             location: settings.location,

@@ -31,6 +31,7 @@ use crate::{
     server::{self, Service},
     shared::{SHA, Settings, Shared, lock},
     slack,
+    stall::Stall,
 };
 
 /// How Resource Manager asks clients to wait between two polls.
@@ -213,6 +214,12 @@ impl World {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// From where on nothing is answered; with [`Stall::Never`] everything is again, and what hung until then gets no answer.
+    /// Kill the process once [`Self::until`] has seen the request arrive: it can do nothing more meanwhile.
+    pub fn stall(&self, stall: Stall) {
+        self.shared.stall.send_replace(stall);
     }
 
     /// The names of the container groups there are, as `RESOURCE-GROUP/NAME`.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "what a test needs may stop it, also in its helpers")]
 
-use sandbox::{Behaviour, Fault, Health, Load, Options, Slot, Staging, World, seed::Endpoint};
+use sandbox::{Behaviour, Fault, Health, Load, Options, Slot, Staging, Stall, World, seed::Endpoint};
 use serde_json::Value;
 
 const GROUP: &str = "staging-nextgen";
@@ -14,16 +14,6 @@ async fn world() -> World {
 
 fn busy() -> Load {
     Load { per_second: 400, ..Load::of("staging") }
-}
-
-/// The profile, with one slot's endpoint enabled and the other's disabled.
-fn switched(world: &World, to: Slot) -> Value {
-    let mut profile = world.profile(GROUP, PROFILE).expect("the profile");
-    for endpoint in profile["properties"]["endpoints"].as_array_mut().expect("endpoints") {
-        let status = if endpoint["name"] == to.endpoint() { "Enabled" } else { "Disabled" };
-        endpoint["properties"]["endpointStatus"] = status.into();
-    }
-    profile
 }
 
 fn monitor_status(world: &World, slot: Slot) -> String {
@@ -56,7 +46,7 @@ async fn a_switch_loses_no_request_and_moves_everybody_within_the_time_to_live()
     load.until(|seen| seen.version("v0.9.5").requests >= 100).await;
     green(&world, "main-a1b2c3d").await;
     assert_eq!(load.snapshot().version("main-a1b2c3d").requests, 0, "an idle slot gets nothing");
-    world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Green)).expect("written");
+    world.switch_to(Slot::Green).expect("written");
     load.until(|seen| seen.version("main-a1b2c3d").requests >= 100).await;
     let before = load.snapshot();
     load.until(|seen| seen.version("main-a1b2c3d").requests >= before.version("main-a1b2c3d").requests + 100).await;
@@ -74,7 +64,7 @@ async fn who_deletes_the_old_slot_before_the_time_to_live_is_over_fails_peoples_
     green(&world, "main-a1b2c3d").await;
     let load = world.load(&busy());
     load.until(|seen| seen.total.requests >= 100).await;
-    world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Green)).expect("written");
+    world.switch_to(Slot::Green).expect("written");
     world.delete_group(GROUP, "aci-staging-blue");
     load.until(|seen| seen.total.failures >= 20).await;
     let seen = load.stop().await;
@@ -120,13 +110,13 @@ async fn an_endpoint_behind_a_firewall_is_degraded_and_the_live_one_is_not() {
     monitored(&world, Slot::Blue, "Online").await;
     world.fault(Fault::EndpointDegraded).await;
     green(&world, "v2").await;
-    world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Green)).expect("written");
+    world.switch_to(Slot::Green).expect("written");
     monitored(&world, Slot::Green, "Degraded").await;
     // The only enabled endpoint: all are degraded, so it is answered with all the same.
     let load = world.load(&busy());
     load.until(|seen| seen.version("v2").requests >= 50).await;
     assert_eq!(load.stop().await.total.failures, 0);
-    world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Blue)).expect("written");
+    world.switch_to(Slot::Blue).expect("written");
     monitored(&world, Slot::Blue, "Online").await;
 }
 
@@ -136,7 +126,7 @@ async fn stuck_name_servers_answer_as_before_and_go_on_once_they_are_not() {
     world.seed_staging("v1").await.expect("seeded");
     green(&world, "v2").await;
     world.fault(Fault::SwitchWithoutEffect).await;
-    world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Green)).expect("written");
+    world.switch_to(Slot::Green).expect("written");
     assert_eq!(world.profile(GROUP, PROFILE).expect("it")["properties"]["endpoints"][1]["properties"]["endpointStatus"], "Enabled");
     let load = world.load(&busy());
     load.until(|seen| seen.total.requests >= 100).await;
@@ -172,11 +162,11 @@ async fn errors_begin_with_the_first_public_request() {
         let load = world.load(&busy());
         load.until(|seen| seen.version("v1").requests >= 50).await;
         assert_eq!(load.snapshot().total.failures, 0, "{fault}");
-        world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Green)).expect("written");
+        world.switch_to(Slot::Green).expect("written");
         load.until(|seen| seen.version("v2").requests >= 100).await;
         let seen = load.snapshot().version("v2");
         assert!((15..=25).contains(&(seen.failures * 100 / seen.requests)), "{fault}: {seen:?}");
-        world.write_profile(GROUP, PROFILE, &switched(&world, Slot::Blue)).expect("written");
+        world.switch_to(Slot::Blue).expect("written");
         match blue_fails {
             Health::Well => monitored(&world, Slot::Blue, "Online").await,
             Health::Failing => monitored(&world, Slot::Blue, "Degraded").await,
@@ -220,4 +210,35 @@ async fn every_odd_world_can_be_had() {
             "{name}"
         );
     }
+}
+
+/// What a plain client gets from an instance: a status, or nothing at all for as long as `until` takes.
+async fn ask(world: &World, path: &str, until: impl Future<Output = ()>) -> Option<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = world.address(GROUP, Slot::Blue.instance()).expect("blue");
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    tokio::select! {
+        read = stream.read_to_string(&mut text) => read.ok().map(|_| text.lines().next().unwrap_or_default().to_owned()),
+        () = until => None,
+    }
+}
+
+#[tokio::test]
+async fn the_world_can_stop_answering_before_a_call_or_after_it() {
+    let world = world().await;
+    world.seed_staging("v1").await.expect("seeded");
+    let served = |world: &World| world.served(GROUP, Slot::Blue.instance()).values().sum::<u64>();
+    let ok = Some("HTTP/1.1 200 OK".to_owned());
+    assert_eq!(ask(&world, "/api/invoices", std::future::pending()).await, ok);
+    for (stall, effect) in [(Stall::Before(1), 1), (Stall::After(2), 2), (Stall::After(2), 2)] {
+        world.stall(stall);
+        let arrived = world.requests().len();
+        assert_eq!(ask(&world, "/api/invoices", world.until(|requests| requests.len() > arrived)).await, None, "{stall:?}");
+        assert_eq!((served(&world), world.requests().last().and_then(|request| request.status)), (effect, None), "{stall:?}");
+    }
+    world.stall(Stall::Never);
+    assert_eq!(ask(&world, "/api/invoices", std::future::pending()).await, ok);
+    assert_eq!(served(&world), 3);
 }

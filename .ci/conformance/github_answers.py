@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Checks the sandbox's GitHub against GitHub's own OpenAPI description: every answer, the refusals too.
+
+usage: github_answers.py INFO.json OPENAPI.json      (INFO from `cargo sandbox serve --deployed --info`; needs PyPI jsonschema)
+"""
+import json, ssl, sys
+import urllib.error, urllib.request
+
+from jsonschema import Draft202012Validator
+
+from github_requests import operation, plain, resolve
+
+info, doc = (json.load(open(path)) for path in sys.argv[1:3])
+api, repository = info["urls"]["github_api"], "/repos/nextgen-market/nextgen-market"
+tls = ssl.create_default_context(cafile=info["ca"])
+bad = checked = 0
+
+
+def ask(method, path, body=None, wanted=200):
+    global bad, checked
+    request = urllib.request.Request(api + repository + path, method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("authorization", f"Bearer {info['github-token']}")
+    try:
+        answer = urllib.request.urlopen(request, context=tls)
+    except urllib.error.HTTPError as error:
+        answer = error
+    text = answer.read()
+    read = json.loads(text) if text else None
+    errors = [] if answer.status == wanted else [f"status {answer.status}, not {wanted}: {text[:200]}"]
+    template, item = operation(doc, method, repository + path.split("?")[0]) or (None, None)
+    if not template:
+        errors.append("GitHub has no such operation")
+    else:
+        described = item[method.lower()]["responses"].get(str(answer.status))
+        if described is None:
+            errors.append(f"GitHub does not document status {answer.status} here")
+        else:
+            content = resolve(described, doc).get("content", {}).get("application/json")
+            if content:
+                validator = Draft202012Validator(plain(content["schema"], doc))
+                errors += [f"{'/'.join(map(str, e.absolute_path)) or '.'}: {e.message[:200]}" for e in validator.iter_errors(read)]
+            elif read is not None and answer.status < 400:
+                errors.append("GitHub answers nothing here")
+    for error in errors:
+        print(f"{method} {template or path}: {error}")
+    checked, bad = checked + 1, bad + bool(errors)
+    return read
+
+
+deployment = ask("POST", "/deployments", {"ref": "main", "environment": "staging", "auto_merge": False, "required_contexts": [], "payload": {"a": "b"}}, 201)
+ask("POST", f"/deployments/{deployment['id']}/statuses", {"state": "success", "environment_url": "https://example.net"}, 201)
+ask("GET", f"/deployments/{deployment['id']}")
+ask("GET", "/deployments?environment=staging")
+ask("GET", f"/deployments/{deployment['id']}/statuses")
+head = ask("GET", "/git/ref/heads/main")["object"]["sha"]
+ask("POST", f"/statuses/{head}", {"state": "success", "context": "deploy/staging", "description": "main-a1b2c3d", "target_url": "https://example.net"}, 201)
+ask("GET", "/commits/main/statuses")
+ask("GET", f"/commits/{head}/status")
+commit = ask("GET", f"/git/commits/{head}")
+made = ask("POST", "/git/commits", {"message": "run 1", "tree": commit["tree"]["sha"], "parents": [head]}, 201)
+other = ask("POST", "/git/commits", {"message": "run 2", "tree": commit["tree"]["sha"], "parents": [head]}, 201)
+lock = "heads/deploy-action-lock-staging"
+ask("POST", "/git/refs", {"ref": f"refs/{lock}", "sha": made["sha"]}, 201)
+ask("POST", "/git/refs", {"ref": f"refs/{lock}", "sha": made["sha"]}, 422)
+ask("GET", f"/git/matching-refs/heads/deploy-action")
+ask("PATCH", f"/git/refs/{lock}", {"sha": other["sha"], "force": False}, 422)
+ask("PATCH", f"/git/refs/{lock}", {"sha": other["sha"], "force": True})
+ask("DELETE", f"/git/refs/{lock}", wanted=204)
+ask("DELETE", f"/git/refs/{lock}", wanted=422)
+ask("GET", f"/git/ref/{lock}", wanted=404)
+run = ask("GET", "/actions/runs/7313377331")
+if (run["status"], run["conclusion"]) != ("completed", "success"):
+    print(f"the run that deployed dev is {run['status']}, {run['conclusion']}")
+    bad += 1
+print(f"{checked} GitHub answers checked, {bad} bad")
+sys.exit(1 if bad else 0)
