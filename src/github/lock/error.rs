@@ -69,7 +69,7 @@ fn words(by: &LockInfo) -> String {
     let LockInfo { command, actor, taken_at, url, rollout, .. } = by;
     let actor = actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
     let where_ = url.clone().unwrap_or_else(|| format!("rollout {rollout}"));
-    format!("{command}{actor} since {taken_at}, {where_}")
+    format!("{command}{actor} since {}, {where_}", taken_at.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// The lock's branch of `environment`, without `refs/heads/`.
@@ -91,9 +91,10 @@ impl LockError {
                     |url| format!("wait until {url} is done, then run the workflow again"),
                 );
                 let ask = "give the job `permissions: actions: read`: then a run that is over is told from one that is not";
-                let next = match alive {
-                    Alive::Underway => vec![wait, unlock(repository, environment)],
-                    Alive::Unknown => vec![wait, ask.to_owned(), unlock(repository, environment)],
+                let next = match (alive, by.run) {
+                    (Alive::Unknown, Some(_)) => vec![wait, ask.to_owned(), unlock(repository, environment)],
+                    // At a terminal there is no run to ask after.
+                    (Alive::Unknown, None) | (Alive::Underway, _) => vec![wait, unlock(repository, environment)],
                 };
                 (FailureKind::Superseded, environment, next)
             }
@@ -140,7 +141,7 @@ mod tests {
         };
         assert_eq!(
             taken.failure("o/r").to_string(),
-            "another run has staging: deploy by octocat since 2026-11-24T12:00:00Z, https://github.com/o/r/actions/runs/7 (branch deploy-action-lock/staging of o/r)
+            "another run has staging: deploy by octocat since 2026-11-24 12:00:00 UTC, https://github.com/o/r/actions/runs/7 (branch deploy-action-lock/staging of o/r)
   it means: nothing was touched
   next: wait until https://github.com/o/r/actions/runs/7 is done, then run the workflow again
   next: give the job `permissions: actions: read`: then a run that is over is told from one that is not

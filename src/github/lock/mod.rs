@@ -19,7 +19,7 @@
 //! | a run's that is underway | refused; a rollback takes it over, unless that run is a rollback as well |
 //! | anything else | refused: a person put it there; a rollback takes it over |
 //!
-//! A run whose lock was taken over finds out by [`check`], and must change nothing more.
+//! A run whose lock was taken over finds out by `check`, and must change nothing more.
 
 mod decision;
 mod error;
