@@ -59,7 +59,7 @@ pub struct Limit {
     pub value: Option<Quantity>,
 }
 
-/// How well chance explains a breach: see [`super::statistics`].
+/// How well chance explains a breach (the test and its sources are described in `gate/statistics.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Chance {
     /// A version within its bound looks this bad, ever while it is watched, less than once in so many times. 1: it well may.

@@ -186,12 +186,12 @@ impl Prometheus {
         match (want.kind, query::histogram(main)) {
             (MetricKind::ErrorRate | MetricKind::SuccessRate, _) => {
                 let counts = |span| -> Result<Counts, Reading> {
-                    let rate = asked.number(main, span, want.kind)?;
+                    let rate = ratio(asked.number(main, span, want.kind)?)?;
                     let events = if want.kind == MetricKind::SuccessRate { 1.0 - rate } else { rate };
                     let requests = realised(span)?;
                     Ok(Counts::new(whole(requests), whole(requests * events)))
                 };
-                Ok((value?, Basis::Counts { window: counts(spans.window)?, total: counts(spans.total)? }))
+                Ok((ratio(value?)?, Basis::Counts { window: counts(spans.window)?, total: counts(spans.total)? }))
             }
             (MetricKind::LatencyP99, Some(histogram)) => {
                 let value = value?;
@@ -375,6 +375,15 @@ impl Subjected<'_> {
         }
         Buckets::new(buckets).map_err(no_histogram)
     }
+}
+
+/// A rate as a ratio. A query in percent would turn half a percent of errors into a collapse.
+fn ratio(rate: f64) -> Result<f64, Reading> {
+    // Two rates of one answer can differ in the last digit.
+    if (-1e-9..=1.0 + 1e-9).contains(&rate) {
+        return Ok(rate.clamp(0.0, 1.0));
+    }
+    Err(Reading::Failed { why: format!("the answer is {rate}: a rate is between 0 and 1; correct the query (without * 100)") })
 }
 
 impl Want {

@@ -14,7 +14,6 @@ use super::{
     exposition::{self, Line},
     fetch,
     histogram::{Buckets, P99, Quantile, whole},
-    shown,
 };
 use crate::{
     config::{MetricKind, Quantity},
