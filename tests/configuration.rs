@@ -128,6 +128,21 @@ fn given_rules_are_laid_over_the_defaults() {
 }
 
 #[test]
+fn a_part_of_stable_may_be_more_than_the_whole() {
+    let text = example("throughput: { min-of-baseline: 90% }", "throughput: { max-of-baseline: 112.5% }");
+    assert_eq!(refused(&text), "accepted");
+    for (text, shown, ratio) in
+        [("90%", "90%", 0.9), ("112.50%", "112.5%", 1.125), ("10000%", "10000%", 100.0), ("0.0001%", "0.0001%", 1e-6)]
+    {
+        let factor: config::Factor = text.parse().expect("a factor");
+        assert_eq!((factor.to_string().as_str(), factor.ratio()), (shown, ratio));
+    }
+    for wrong in ["", "%", "150", "-1%", "10000.0001%", "1e2%", "5.%", "1.00001%"] {
+        assert!(wrong.parse::<config::Factor>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn metrics_are_read_with_their_defaults() {
     let metrics = |more: &str| config::parse(&format!("{LEAST}{more}"), "f").unwrap_or_else(|error| panic!("{error}")).metrics;
     let default = metrics("").expect("on by default");
@@ -155,6 +170,8 @@ fn a_rule_that_cannot_work_is_refused() {
         rule("throughput: { min-of-baseline: 90% }", "orders: { min-of-baseline: 90% }"),
         rule("throughput: { min-of-baseline: 90% }", "requests: { min-of-baseline: 90% }"),
         rule("throughput: { min-of-baseline: 90% }", "throughput: { min-of-baseline: 0% }"),
+        rule("throughput: { min-of-baseline: 90% }", "throughput: { max-of-baseline: 0% }"),
+        rule("throughput: { min-of-baseline: 90% }", "throughput: { max-of-baseline: 10001% }"),
         rule("throughput: { min-of-baseline: 90% }", "throughput: { min: 5, max: 4 }"),
         rule("latency-p99: { max: 100ms, consecutive: 3 }", "latency-p99: { max: 100, consecutive: 3 }"),
         rule("latency-p99: { max: 100ms, consecutive: 3 }", "latency-p99: { max: 0ms, consecutive: 3 }"),

@@ -59,7 +59,7 @@ pub struct Limit {
     pub value: Option<Quantity>,
 }
 
-/// How well chance explains a breach: see [`super::statistics`].
+/// How well chance explains a breach (the test and its sources are described in `gate/statistics.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Chance {
     /// A version within its bound looks this bad, ever while it is watched, less than once in so many times. 1: it well may.
@@ -162,16 +162,16 @@ enum Side {
 
 impl Judgement {
     fn compared(&self, f: &mut fmt::Formatter<'_>, side: Side) -> fmt::Result {
-        let kind = MetricKind::of(&self.metric);
         let (Some(value), Some(limit)) = (self.value, self.limit) else {
             return match side {
                 Side::Within => write!(f, "{}: good", self.metric),
                 Side::Beyond => write!(f, "{}: not good", self.metric),
             };
         };
-        let per_request = match (kind, limit.bound) {
-            (MetricKind::Throughput, Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_)) => " per request",
-            _ => "",
+        let amount = MetricKind::of(&self.metric) == MetricKind::Throughput;
+        let per_request = match limit.bound {
+            Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_) if amount => " per request",
+            Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_) | Bound::Max(_) | Bound::Min(_) => "",
         };
         let sign = match (limit.bound, side) {
             (Bound::Max(_) | Bound::MaxOfBaseline(_), Side::Within) => '≤',
@@ -221,9 +221,13 @@ pub(super) fn readable(value: Quantity, other: Option<Quantity>) -> Quantity {
 pub(super) fn events(kind: MetricKind, counts: Counts, bound: Option<Bound>) -> String {
     let Counts { requests, events } = counts;
     let plural = |count: u64, word: &str| if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") };
-    match (kind, bound) {
-        (MetricKind::LatencyP99, Some(Bound::Max(max))) => format!("{events} of {} slower than {max}", plural(requests, "request")),
-        _ => format!("{} in {}", plural(events, "error"), plural(requests, "request")),
+    match bound {
+        Some(Bound::Max(max)) if kind == MetricKind::LatencyP99 => {
+            format!("{events} of {} slower than {max}", plural(requests, "request"))
+        }
+        Some(Bound::Max(_) | Bound::Min(_) | Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_)) | None => {
+            format!("{} in {}", plural(events, "error"), plural(requests, "request"))
+        }
     }
 }
 

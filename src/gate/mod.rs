@@ -6,6 +6,7 @@ mod judgement;
 mod probe;
 mod rules;
 mod sample;
+mod source;
 mod start;
 mod statistics;
 
@@ -13,4 +14,5 @@ pub use judgement::{Chance, Conclusion, Judgement, Limit, Trip, Verdict};
 pub use probe::{address, get};
 pub use rules::{Gate, Settings};
 pub use sample::{Basis, Counts, Reading, Sample, Subject};
+pub use source::{Realised, RequestCount, Sources, Target, check};
 pub use start::{Symptom, symptom};

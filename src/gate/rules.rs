@@ -228,14 +228,10 @@ impl Watched {
                 Err(lack) => return lack.into(),
             },
         };
-        let readings: Vec<&Reading> = match (self.kind, new) {
-            (MetricKind::Health | MetricKind::Restarts | MetricKind::Cpu | MetricKind::Memory, [_, ..]) => {
-                new.iter().map(|sample| &sample.reading).collect()
-            }
-            _ => match only(new) {
-                Ok(reading) => vec![reading],
-                Err(lack) => return lack.into(),
-            },
+        let readings: Vec<&Reading> = match only(new) {
+            Ok(reading) => vec![reading],
+            Err(_) if is_asked_of_each(self.kind) && !new.is_empty() => new.iter().map(|sample| &sample.reading).collect(),
+            Err(lack) => return lack.into(),
         };
         let mut worst: Option<Finding> = None;
         for bound in &mut self.bounds {
@@ -274,6 +270,20 @@ impl Watched {
             Verdict::Breach if judged.chance.is_some_and(Chance::may_explain) && wholes.contains(&Whole::Within) => Standing::Passed,
             Verdict::Breach | Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => Standing::Lacks(judged.to_string()),
         }
+    }
+}
+
+/// Whether each instance is asked on its own, so that a tick may have several readings.
+const fn is_asked_of_each(kind: MetricKind) -> bool {
+    match kind {
+        MetricKind::Health | MetricKind::Restarts | MetricKind::Cpu | MetricKind::Memory => true,
+        MetricKind::ErrorRate
+        | MetricKind::SuccessRate
+        | MetricKind::LatencyP99
+        | MetricKind::Requests
+        | MetricKind::Throughput
+        | MetricKind::DatabaseConnections
+        | MetricKind::Configured => false,
     }
 }
 

@@ -250,13 +250,11 @@ fn check_rule(key: &Key, node: &Node, beside: Beside, context: &Context, problem
     };
     let kind = MetricKind::of(&metric);
     let Some(rule) = rule(key, node) else { return };
-    match kind {
-        MetricKind::Health if rule.bounds.is_empty() => return,
-        MetricKind::Health => return wrong("rule `health` knows good and bad by itself; it takes `consecutive` and no bound".into()),
-        _ if rule.bounds.is_empty() => {
-            return wrong(format!("rule `{metric}` has no bound: give it max, min, max-of-baseline, min-of-baseline"));
-        }
-        _ => {}
+    match (kind == MetricKind::Health, rule.bounds.is_empty()) {
+        (true, true) => return,
+        (true, false) => return wrong("rule `health` knows good and bad by itself; it takes `consecutive` and no bound".into()),
+        (false, true) => return wrong(format!("rule `{metric}` has no bound: give it max, min, max-of-baseline, min-of-baseline")),
+        (false, false) => {}
     }
     if let Some(message) = without_number(&metric, kind, context) {
         wrong(message);
@@ -316,6 +314,9 @@ fn impossible(metric: &MetricName, kind: MetricKind, bound: Bound, beside: Besid
             Some(format!("rule `{metric}` would compare shares of traffic, which differ on purpose; give it max or min"))
         }
         (_, Bound::MinOfBaseline(Share::ZERO)) => never("nothing is below 0% of the stable instances' value".into()),
+        (_, Bound::MaxOfBaseline(part)) if part.ratio() == 0.0 => {
+            Some(format!("rule `{metric}` can never pass: 0% of the stable instances' value is nothing; give it `max`"))
+        }
         (MetricKind::ErrorRate, Bound::Max(max)) if max.value >= 1.0 => never("no rate is above 100%".into()),
         (MetricKind::SuccessRate | MetricKind::ErrorRate, Bound::Min(min)) if min.value <= 0.0 => never("no rate is below 0%".into()),
         (MetricKind::LatencyP99, Bound::Max(max)) if max.value <= 0.0 => {

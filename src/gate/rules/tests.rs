@@ -440,6 +440,25 @@ fn simulated_releases_are_promoted_when_good_and_aborted_when_bad() {
     insta::assert_snapshot!(table);
 }
 
+/// At the very bound, where the literal rule is a coin toss.
+#[test]
+fn a_version_at_its_bound_is_hardly_ever_aborted() {
+    let mut dice = Dice::new(11);
+    let mut aborted = |settings| {
+        let runs = (0..1000).filter(|_| {
+            let mut gate = Gate::new(&[error_rate()], settings);
+            let mut traffic = Traffic::default();
+            for _ in 0..30 {
+                gate.judge(&[traffic.errors(Subject::New, 100, dice.poisson(1.0))]);
+            }
+            matches!(gate.conclude(), Conclusion::Tripped { .. })
+        });
+        runs.count()
+    };
+    assert!(aborted(HOLD) <= 10);
+    assert!(aborted(LITERAL) > 900);
+}
+
 fn any_reading() -> impl Strategy<Value = Reading> {
     let counts = || (0u64..200, 0u64..20).prop_map(|(requests, events)| Counts::new(requests, events));
     let basis = prop_oneof![

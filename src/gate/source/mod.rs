@@ -1,0 +1,305 @@
+//! Where the numbers of rules come from: a Prometheus server, or each instance's own page. Reads; judges nothing.
+//! Everything is asked at once and each with a time limit of its own; whatever happens becomes a reading.
+
+mod exposition;
+mod histogram;
+mod prometheus;
+mod query;
+mod scrape;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Reading, Sample, Subject, rules::over};
+use crate::{
+    config::{Bound, MetricKind, Metrics, MetricsSource, Quantity, Reader, Rule},
+    domain::{MetricName, Secret},
+    failure::{Failure, FailureKind},
+    http,
+};
+use prometheus::{Prometheus, Spans};
+use scrape::Scrape;
+
+/// How long one question may take at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one may take at least, however short the ticks are.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Characters of a stranger's text that are shown.
+const SHOWN: usize = 160;
+
+/// An endpoint whose numbers are asked for: an instance's address and port, `ADDRESS:PORT` in Prometheus' label `instance`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// An IP address or a host's name.
+    pub host: String,
+    /// The port of the metrics page: the application's.
+    pub port: u16,
+}
+
+impl Target {
+    /// `ADDRESS:PORT`, IPv6 in brackets.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+/// Requests that an endpoint really got since they were asked for last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestCount {
+    /// `ADDRESS:PORT`.
+    pub endpoint: String,
+    /// How many.
+    pub realised: Realised,
+}
+
+/// How many requests an endpoint really got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Realised {
+    /// So many.
+    Requests {
+        /// How many.
+        requests: u64,
+    },
+    /// Nobody knows: it is asked for the first time, or the source failed.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Realised {
+    fn unknown(why: &str) -> Self {
+        Self::Unknown { why: why.into() }
+    }
+
+    fn of(number: Result<f64, Reading>) -> Self {
+        match number {
+            Ok(requests) => Self::Requests { requests: histogram::whole(requests) },
+            Err(Reading::NoData { why } | Reading::Failed { why } | Reading::Stale { why, .. }) => Self::Unknown { why },
+            Err(Reading::Value { .. }) => Self::unknown("it has no number"),
+        }
+    }
+}
+
+/// Asks the configured source. One for each rollout: it remembers what it saw.
+pub struct Sources {
+    source: Source,
+    window: Duration,
+    /// When the watch began.
+    began: Instant,
+}
+
+enum Source {
+    Prometheus(Box<Prometheus>),
+    Scrape(Scrape),
+}
+
+impl Sources {
+    /// Prepares to ask. Sends nothing. `every` is the time from tick to tick: no question takes longer than half of it, nor
+    /// than 5 s. `http` is the shared client ([`http::client`]), which follows no redirect, so that `token` goes to the
+    /// configured server alone; `token` is the input `prometheus-token`: a token, or `user:password`.
+    ///
+    /// # Errors
+    /// When the token cannot be sent.
+    pub fn new(metrics: &Metrics, every: Duration, http: reqwest::Client, token: Option<Secret>) -> Result<Self, Failure> {
+        let patience = (every / 2).clamp(LEAST_PATIENCE, PATIENCE);
+        let source = match &metrics.source {
+            MetricsSource::Prometheus(base) => Source::Prometheus(Box::new(Prometheus::new(base, metrics, http, token, patience)?)),
+            MetricsSource::Scrape { path } => Source::Scrape(Scrape::new(path, http, metrics.window, patience)),
+        };
+        Ok(Self { source, window: metrics.window, began: Instant::now() })
+    }
+
+    /// A watch begins now: totals are counted from here, the window before it included. Belongs with a new gate.
+    pub fn begin(&mut self) {
+        self.began = Instant::now();
+        match &mut self.source {
+            Source::Prometheus(_) => {}
+            Source::Scrape(scrape) => scrape.begin(),
+        }
+    }
+
+    /// Reads everything that the rules `wanted` need of `new`, and of `baseline` where a rule can use it; for each metric and
+    /// subject one sample, a failed one where need be. What no source of numbers knows (`health`, `restarts`,
+    /// `database-connections`) is not among them.
+    pub async fn read(&mut self, wanted: &[Rule], new: &[Target], baseline: &[Target]) -> Vec<Sample> {
+        let wants = wants(wanted);
+        match &mut self.source {
+            Source::Prometheus(prometheus) => {
+                let spans = Spans { window: self.window, total: whole_seconds(self.window + self.began.elapsed()) };
+                prometheus.read(&wants, new, baseline, spans).await
+            }
+            Source::Scrape(scrape) => scrape.read(&wants, new, baseline).await,
+        }
+    }
+
+    /// How many requests each of `targets` really got since the last call that named it: realised shares, beside the intended
+    /// ones. The first call sets the mark.
+    pub async fn request_counts(&mut self, targets: &[Target]) -> Vec<RequestCount> {
+        match &mut self.source {
+            Source::Prometheus(prometheus) => prometheus.request_counts(targets).await,
+            Source::Scrape(scrape) => scrape.request_counts(targets).await,
+        }
+    }
+}
+
+/// Refuses rules that could not be judged with `metrics` (`None`: off): a gate without a working rule would promote anything.
+/// Belongs before the first step of a rollout.
+///
+/// # Errors
+/// Which rule, why, and what to do.
+pub fn check(rules: &[Rule], metrics: Option<&Metrics>) -> Result<(), Failure> {
+    let refuse = |what: String, next: &str| {
+        Err(Failure::new(FailureKind::Configuration, what, "deploy.yml")
+            .meaning("nothing was touched: a gate that cannot judge would let everything through")
+            .next(next))
+    };
+    if rules.is_empty() {
+        return refuse("there is no rule to watch".into(), "add rules, or switch the section off");
+    }
+    for Rule { metric, .. } in rules {
+        let configured = metrics.is_some_and(|metrics| metrics.queries.contains_key(metric));
+        match (MetricKind::of(metric).reader(), metrics.map(|metrics| &metrics.source)) {
+            (Reader::Instance, _) | (Reader::Metrics, Some(_)) => {}
+            (Reader::Query | Reader::QueryOrAzure, Some(MetricsSource::Prometheus(_))) if configured => {}
+            (Reader::Metrics, None) => {
+                return refuse(
+                    format!("rule `{metric}` has no numbers: `metrics` is off"),
+                    "configure `metrics`, or switch the rule or its section off",
+                );
+            }
+            (Reader::Query | Reader::QueryOrAzure, Some(MetricsSource::Prometheus(_))) => {
+                return refuse(format!("rule `{metric}` has no query"), "add one of that name under `metrics.queries`");
+            }
+            (Reader::Query | Reader::QueryOrAzure, Some(MetricsSource::Scrape { .. }) | None) => {
+                return refuse(
+                    format!("rule `{metric}` has no numbers: it is a query, and queries need a Prometheus server"),
+                    "give `metrics.prometheus` its address and `metrics.queries` the query, or switch the rule off",
+                );
+            }
+            (Reader::Database, _) => {
+                return refuse(format!("rule `{metric}` cannot be read yet"), "switch the rule off; it comes with the canary strategy");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One thing to read.
+#[derive(Debug, Clone, PartialEq)]
+struct Want {
+    metric: MetricName,
+    kind: MetricKind,
+    /// The bound beyond which requests are counted.
+    over: Option<Quantity>,
+    beside: Beside,
+}
+
+/// Whether the stable instances' number is of use beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Stable,
+    Nobody,
+}
+
+impl Want {
+    fn is_wanted_of(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::New => true,
+            Subject::Baseline => self.beside == Beside::Stable,
+        }
+    }
+}
+
+/// What the rules need, each thing once.
+fn wants(rules: &[Rule]) -> Vec<Want> {
+    let mut wants: Vec<Want> = Vec::new();
+    for rule in rules {
+        let kind = MetricKind::of(&rule.metric);
+        let compares = rule.bounds.iter().any(|bound| match bound {
+            Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_) => true,
+            Bound::Max(_) | Bound::Min(_) => false,
+        });
+        let beside =
+            match kind {
+                // Their breaches are weighed against stable's own counts.
+                MetricKind::ErrorRate | MetricKind::SuccessRate | MetricKind::LatencyP99 => Beside::Stable,
+                MetricKind::Requests | MetricKind::Throughput | MetricKind::Cpu | MetricKind::Memory | MetricKind::Configured => {
+                    if compares { Beside::Stable } else { Beside::Nobody }
+                }
+                MetricKind::DatabaseConnections | MetricKind::Restarts | MetricKind::Health => continue,
+            };
+        let over = over(rule);
+        match wants.iter_mut().find(|want| want.metric == rule.metric && want.over == over) {
+            Some(want) if beside == Beside::Stable => want.beside = beside,
+            Some(_) => {}
+            None => wants.push(Want { metric: rule.metric.clone(), kind, over, beside }),
+        }
+    }
+    wants
+}
+
+/// Rounded up to seconds, so that queries stay readable; what is shorter than one stays as it is.
+fn whole_seconds(span: Duration) -> Duration {
+    if span < Duration::from_secs(1) || span.subsec_nanos() == 0 { span } else { Duration::from_secs(span.as_secs() + 1) }
+}
+
+/// An HTTP answer as a source reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Body {
+    status: u16,
+    content_type: String,
+    location: Option<String>,
+    bytes: Vec<u8>,
+    /// More would have come.
+    cut: bool,
+}
+
+impl Body {
+    /// Whether it is a web page for people instead of numbers.
+    fn is_page(&self) -> bool {
+        let markup = self.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+        markup || self.content_type.to_ascii_lowercase().contains("html")
+    }
+
+    /// Where a redirect points to, for a message: without what a login puts behind the question mark.
+    fn whither(&self) -> String {
+        let to = self.location.as_deref().and_then(|to| to.split(['?', '#']).next());
+        to.map(|to| format!(" to {}", shown(to))).unwrap_or_default()
+    }
+}
+
+/// Sends `request` and reads at most `largest` bytes of the answer.
+async fn fetch(request: reqwest::RequestBuilder, largest: usize) -> Result<Body, String> {
+    let cause = |error: reqwest::Error| http::cause(&error);
+    let mut answer = request.send().await.map_err(cause)?;
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (content_type, location) = (header(reqwest::header::CONTENT_TYPE).unwrap_or_default(), header(reqwest::header::LOCATION));
+    let mut body = Body { status: answer.status().as_u16(), content_type, location, bytes: Vec::new(), cut: false };
+    while let Some(chunk) = answer.chunk().await.map_err(cause)? {
+        let room = largest.saturating_sub(body.bytes.len());
+        body.bytes.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if chunk.len() > room {
+            body.cut = true;
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// A stranger's text, on one line, without control characters, cut.
+fn shown(text: &str) -> String {
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests;
