@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         if started.is_err() {
             eprintln!("`true` cannot be run: the ratio below means nothing");
         }
-        let world = World::start(Options { boot, polling: Polling::Milliseconds(10), ..Options::quick() }).await.expect("a world");
+        let world = World::start(Options { boot, polling: Polling::Milliseconds(10), ..Options::default() }).await.expect("a world");
         let spec = RunSpec::push_develop(&world);
         world.push_image(&spec.version);
         let begun = jiff::Timestamp::now();

@@ -40,6 +40,16 @@ pub enum FailureKind {
     Health,
     /// A smoke test failed.
     Smoke,
+    /// A rule was broken while the new version was watched.
+    Breach,
+    /// There was too little evidence to trust the new version.
+    NoEvidence,
+    /// Traffic does not go, or cannot be made to go, where it should.
+    Traffic,
+    /// Another run has the environment.
+    Claimed,
+    /// A person changed the traffic meanwhile: the Action stops rather than fighting them.
+    Interfered,
     /// Another run, or a person, changed the instance meanwhile.
     Superseded,
     /// The run was cancelled.
@@ -103,9 +113,12 @@ impl Failure {
             | FailureKind::CrashLoop
             | FailureKind::Health
             | FailureKind::Smoke
+            | FailureKind::Breach
+            | FailureKind::Traffic
+            | FailureKind::Claimed
             | FailureKind::Superseded
             | FailureKind::Cancelled => ExitStatus::NotDeployed,
-            FailureKind::Internal => ExitStatus::PersonNeeded,
+            FailureKind::NoEvidence | FailureKind::Interfered | FailureKind::Internal => ExitStatus::PersonNeeded,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Event + inputs → what is asked for. Pure: whatever happens at GitHub is a request, or a refusal with its reason.
 
 use crate::{
-    cli::{Command, DryRun, Inputs},
+    cli::{Command, DryRun, Inputs, RollbackStrategy},
     config::{self, Config, Environment},
     domain::{EnvironmentName, Sha, Strategy, Version},
     event::{Comment, Dispatch, GitRef, GithubEvent, Push},
@@ -15,6 +15,12 @@ pub enum Request {
     Deploy(Deploy),
     /// Show what that would do.
     Plan(Deploy),
+    /// Go back to the version before.
+    Rollback(Decision),
+    /// Show what that would do.
+    PlanRollback(Decision),
+    /// Trust the version that a held rollout left.
+    Promote(Decision),
     /// Show what runs in an environment, or in all.
     Status(Option<EnvironmentName>),
     /// Finish or make safe what an earlier run left.
@@ -38,6 +44,17 @@ pub struct Deploy {
     /// The branch or tag, where known.
     pub git_ref: Option<String>,
     /// Who caused it, where known.
+    pub actor: Option<String>,
+}
+
+/// What a person decides of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// The version to go back to, where one is named.
+    pub version: Option<Version>,
+    /// Who decided, where known.
     pub actor: Option<String>,
 }
 
@@ -70,13 +87,51 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
             Ok(Request::Status(inputs.environment.clone()))
         }
         Command::Resume => Ok(Request::Resume),
-        Command::Rollback | Command::Promote | Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => {
-            Err(not_here(inputs.command.word()))
+        Command::Rollback => {
+            let decision = decision(event, context, inputs, config)?;
+            if inputs.strategy == Some(RollbackStrategy::Staged) {
+                return Err(refuse(
+                    format!("a staged rollback goes by shares, and {} has none: it is switched at once", decision.environment),
+                    "leave the input `strategy` out, or set it to `instant`",
+                ));
+            }
+            Ok(match inputs.dry_run {
+                DryRun::Yes => Request::PlanRollback(decision),
+                DryRun::No => Request::Rollback(decision),
+            })
         }
+        Command::Promote => Ok(Request::Promote(decision(event, context, inputs, config)?)),
+        Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => Err(not_here(inputs.command.word())),
         Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
         }
     }
+}
+
+/// A decision about the environment that the input names.
+fn decision(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, config: &Config) -> Result<Decision, Failure> {
+    let command = inputs.command.word();
+    let Some(name) = &inputs.environment else {
+        return Err(refuse(format!("`{command}` does not say of which environment"), "set the input `environment`"));
+    };
+    let environment = find(name, config)?;
+    match environment.strategy {
+        Strategy::BlueGreen => {}
+        Strategy::Direct | Strategy::Canary => {
+            return Err(refuse(
+                format!(
+                    "`{command}` of {name} (strategy {}) is not carried out by this version of deploy-action",
+                    environment.strategy.as_str()
+                ),
+                "deploy the version to go back to: command: deploy, with the inputs environment and version; or go by the runbook",
+            ));
+        }
+    }
+    let actor = match event {
+        Some(GithubEvent::Dispatch(dispatch)) => dispatch.actor.clone(),
+        Some(_) | None => None,
+    };
+    Ok(Decision { environment: name.clone(), version: inputs.version.clone(), actor: actor.or_else(|| context.actor.clone()) })
 }
 
 fn not_here(command: &str) -> Failure {

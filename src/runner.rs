@@ -36,6 +36,7 @@ pub struct Runner {
     server_url: Option<String>,
     repository: Option<String>,
     run: Option<(String, String)>,
+    job: String,
     /// Beside the event.
     pub context: RunContext,
     saved: Vec<(String, String)>,
@@ -84,6 +85,7 @@ impl Runner {
             server_url: text("GITHUB_SERVER_URL"),
             repository: text("GITHUB_REPOSITORY"),
             run: text("GITHUB_RUN_ID").map(|id| (id, text("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".into()))),
+            job: text("GITHUB_JOB").unwrap_or_else(|| "terminal".into()),
             context: RunContext {
                 sha: text("GITHUB_SHA").and_then(|sha| sha.parse().ok()),
                 target: text("GITHUB_REF").and_then(|full| event::git_ref(&full)),
@@ -109,6 +111,19 @@ impl Runner {
     #[must_use]
     pub fn run(&self) -> Option<String> {
         self.run.as_ref().map(|(id, attempt)| format!("{id}-{attempt}"))
+    }
+
+    /// The workflow run's id and its attempt, from 1, where they are numbers.
+    #[must_use]
+    pub fn run_and_attempt(&self) -> Option<(u64, u32)> {
+        let (id, attempt) = self.run.as_ref()?;
+        Some((id.parse().ok()?, attempt.parse().ok()?))
+    }
+
+    /// Which job of the workflow this is (`GITHUB_JOB`), or that it is none.
+    #[must_use]
+    pub fn job(&self) -> &str {
+        &self.job
     }
 
     /// Link to this workflow run.

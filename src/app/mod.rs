@@ -1,6 +1,8 @@
 //! The whole run: wires the parts together for each command and returns the exit status. Decides nothing itself.
 
-mod deploy;
+mod carry_out;
+mod claim;
+mod prepare;
 mod resume;
 mod session;
 mod status;
@@ -9,6 +11,7 @@ mod wiring;
 
 use std::{ffi::OsString, io::Write, time::Duration};
 
+use carry_out::{Asked, Intent};
 use session::Session;
 
 use crate::{
@@ -16,7 +19,6 @@ use crate::{
     config,
     domain::ExitStatus,
     event,
-    execute::Ending,
     failure::{Failure, FailureKind},
     report::terminal::{self, Paint},
     request::{self, Request},
@@ -47,7 +49,7 @@ pub async fn run(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> E
     // Before anything else is printed: from here on the runner masks every secret itself, too.
     let _ = std::io::stdout().write_all(runner.mask_commands(&inputs.masks).as_bytes());
     let paint = session::paint(inputs.color, &runner, env);
-    match carry_out(inputs.clone(), runner.clone(), paint).await {
+    match dispatch(inputs.clone(), runner.clone(), paint).await {
         Ok(exit) => exit,
         Err(failure) => {
             terminal::print_failure(Box::new(std::io::stdout()), paint, runner.place, &inputs.masks, &failure);
@@ -57,7 +59,7 @@ pub async fn run(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> E
     }
 }
 
-async fn carry_out(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitStatus, Failure> {
+async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitStatus, Failure> {
     match inputs.command {
         Command::Schema => return Ok(terminal_commands::schema(&inputs)),
         Command::Completions => return Ok(terminal_commands::completions(&inputs)),
@@ -73,15 +75,12 @@ async fn carry_out(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitS
     let event = read_event(&runner)?;
     let request = request::derive(event.as_ref(), &runner.context, &inputs, &config)?;
     let session = Session::new(inputs, runner, paint)?;
-    let ending = match request {
-        Request::Deploy(wanted) => {
-            let id = session.rollout_id(&wanted.environment)?;
-            deploy::deploy(&session, &config, &wanted, &id, deploy::Intent::CarryOut).await?
-        }
-        Request::Plan(wanted) => {
-            let id = session.rollout_id(&wanted.environment)?;
-            deploy::deploy(&session, &config, &wanted, &id, deploy::Intent::Show).await?
-        }
+    let (asked, intent) = match request {
+        Request::Deploy(wanted) => (Asked::Deploy(wanted), Intent::CarryOut),
+        Request::Plan(wanted) => (Asked::Deploy(wanted), Intent::Show),
+        Request::Rollback(decision) => (Asked::RollBack(decision), Intent::CarryOut),
+        Request::PlanRollback(decision) => (Asked::RollBack(decision), Intent::Show),
+        Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),
         Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
         Request::Resume => return resume::resume(&session, &config).await,
         Request::Nothing { reason } => {
@@ -89,11 +88,8 @@ async fn carry_out(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitS
             return Ok(ExitStatus::Success);
         }
     };
-    Ok(exit(&ending))
-}
-
-const fn exit(ending: &Ending) -> ExitStatus {
-    ending.exit
+    let id = session.rollout_id(asked.environment())?;
+    Ok(carry_out::carry_out(&session, &config, &asked, &id, intent).await?.exit)
 }
 
 /// The event that GitHub started this run for, where it did.

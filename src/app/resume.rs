@@ -1,48 +1,111 @@
 //! `resume`: what an interrupted run left is looked at, and finished or reported. Starts no deployment that had not begun:
 //! a run that was cancelled before it changed anything stays cancelled.
 
-use super::{Session, deploy, wiring};
+use super::{
+    Session,
+    carry_out::{self, Asked, Intent},
+    claim,
+    prepare::{self, HalfWay},
+    wiring,
+};
 use crate::{
     azure::container_groups,
-    config::Config,
-    domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Version},
+    config::{Config, Environment},
+    domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Strategy, Version},
     execute::{Ending, Happening},
     failure::{Failure, FailureKind},
     report::Beginning,
-    request::Deploy,
+    request::{Decision, Deploy},
 };
 
-pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
+/// What the process before this one left of its state (`GITHUB_STATE`).
+struct Left {
+    environment: EnvironmentName,
+    rollout: RolloutId,
+    version: Option<Version>,
+}
+
+fn left(session: &Session) -> Option<Left> {
     let saved = |name: &str| session.runner.saved(name);
-    let left: Option<(EnvironmentName, RolloutId, Version)> =
-        (|| Some((saved("environment")?.parse().ok()?, saved("rollout")?.parse().ok()?, saved("version")?.parse().ok()?)))();
-    let Some((name, id, version)) = left else {
-        println!("nothing to finish: no run before this one left anything");
-        return Ok(ExitStatus::Success);
+    Some(Left {
+        environment: saved("environment")?.parse().ok()?,
+        rollout: saved("rollout")?.parse().ok()?,
+        version: saved("version").and_then(|version| version.parse().ok()),
+    })
+}
+
+pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
+    let Some(left) = left(session) else { return everywhere(session, config).await };
+    let Some(environment) = config.environments.get(&left.environment) else {
+        let what = format!("environment {} is not configured any more", left.environment);
+        return Err(Failure::new(FailureKind::Request, what, "deploy.yml"));
     };
-    let Some(environment) = config.environments.get(&name) else {
-        return Err(Failure::new(FailureKind::Request, format!("environment {name} is not configured any more"), "deploy.yml"));
+    match environment.strategy {
+        Strategy::Direct | Strategy::Canary => finish(session, config, environment, left).await,
+        Strategy::BlueGreen => {
+            let decision = Decision { environment: left.environment, version: None, actor: session.runner.context.actor.clone() };
+            let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(decision), &left.rollout, Intent::CarryOut).await?;
+            // The step that was interrupted did not deploy, also where making safe had nothing to do or did it well.
+            Ok(ending.exit.at_least(ExitStatus::NotDeployed))
+        }
+    }
+}
+
+/// Without a state there is no run to finish: on a schedule every environment is looked at whose traffic could have been left
+/// half-way. A rollout that is held is a person's to decide, and one that runs has its claim: neither is touched.
+async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
+    let mut worst = ExitStatus::Success;
+    let mut looked = 0;
+    for environment in config.environments.values() {
+        match environment.strategy {
+            Strategy::Direct | Strategy::Canary => continue,
+            Strategy::BlueGreen => looked += 1,
+        }
+        let decision = Decision { environment: environment.name.clone(), version: None, actor: session.runner.context.actor.clone() };
+        let id = session.rollout_id(&environment.name)?;
+        let asked = Asked::MakeSafe(decision);
+        if let Some(run) = claim::is_at_work(session, environment).await {
+            println!("{}: a run is at work: {run}", environment.name);
+            continue;
+        }
+        match prepare::is_left_half_way(session, config, environment).await? {
+            HalfWay::No => println!("{}: nothing was left half-way", environment.name),
+            HalfWay::Held(why) => println!("{}: held, a person must decide: {why}", environment.name),
+            HalfWay::Yes => worst = worst.at_least(carry_out::carry_out(session, config, &asked, &id, Intent::CarryOut).await?.exit),
+        }
+    }
+    if looked == 0 {
+        println!("nothing to finish: no run before this one left anything");
+    }
+    Ok(worst)
+}
+
+/// Finishes the deployment of an environment whose one instance is replaced in place.
+async fn finish(session: &Session, config: &Config, environment: &Environment, left: Left) -> Result<ExitStatus, Failure> {
+    let Left { environment: name, rollout: id, version } = left;
+    let Some(version) = version else {
+        println!("nothing to finish: the run before this left no version");
+        return Ok(ExitStatus::Success);
     };
     let azure = wiring::azure(session, wiring::print_retries())?;
     let instance = container_groups::get(&azure, &environment.resource_group, &environment.instance).await?;
-    let sha = session.runner.context.sha.clone();
-    let request = Deploy {
+    let asked = Asked::Deploy(Deploy {
         environment: name,
         version,
-        sha,
+        sha: session.runner.context.sha.clone(),
         git_ref: session.runner.context.target.as_ref().map(|target| match target {
             crate::event::GitRef::Branch(name) | crate::event::GitRef::Tag(name) => name.clone(),
         }),
         actor: session.runner.context.actor.clone(),
-    };
+    });
     // The instance says whether the interrupted run had come to change it: it carries that run's rollout.
     if instance.as_ref().is_some_and(|instance| instance.tags.rollout.as_ref() == Some(&id)) {
         println!("the run before this was interrupted after it had changed {}: finishing what it began", environment.instance);
-        let ending = deploy::deploy(session, config, &request, &id, deploy::Intent::CarryOut).await?;
+        let ending = carry_out::carry_out(session, config, &asked, &id, Intent::CarryOut).await?;
         return Ok(ending.exit);
     }
-    let told = deploy::rollout(session, config, environment, &request, &id);
-    let (emitter, reports) = session.reports(config, &id, deploy::Intent::CarryOut, Beginning::Resumed);
+    let told = carry_out::rollout(session, config, environment, &asked, &id);
+    let (emitter, reports) = session.reports(config, &id, Intent::CarryOut, Beginning::Resumed);
     emitter.emit(Happening::Requested { rollout: told });
     let failure =
         Failure::new(FailureKind::Cancelled, "the run was interrupted before it had changed anything", environment.instance.to_string())

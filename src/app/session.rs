@@ -5,7 +5,7 @@ use std::{io::IsTerminal, path::PathBuf};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::deploy::Intent;
+use super::carry_out::Intent;
 use crate::{
     cli::{Color, Inputs},
     config::Config,
@@ -99,7 +99,7 @@ impl Session {
         }
     }
 
-    fn github(&self) -> Option<github::Client> {
+    pub(super) fn github(&self) -> Option<github::Client> {
         let token = self.inputs.github_token.clone()?;
         let repository = self.runner.repository()?.to_owned();
         let base = self.runner.api_url.as_deref().unwrap_or("https://api.github.com").parse().ok()?;
@@ -111,7 +111,7 @@ impl Session {
         self.runner.save(&[
             ("environment", rollout.environment.to_string()),
             ("rollout", rollout.id.to_string()),
-            ("version", rollout.version.to_string()),
+            ("version", rollout.version.as_ref().map(ToString::to_string).unwrap_or_default()),
         ])
     }
 
@@ -120,7 +120,7 @@ impl Session {
         let mut outputs = vec![("outcome", ending.outcome.to_string())];
         if let Some(rollout) = &story.rollout {
             outputs.push(("environment", rollout.environment.to_string()));
-            outputs.push(("version", rollout.version.to_string()));
+            outputs.push(("version", story.version().map(ToString::to_string).unwrap_or_default()));
             outputs.push(("rollout-id", rollout.id.to_string()));
             outputs.push(("report", self.evidence_path(&rollout.id).display().to_string()));
         }

@@ -251,7 +251,7 @@ fn identity(container: &Container) -> Option<Value> {
 }
 
 fn tags(wanted: &Wanted<'_>) -> Value {
-    let Tags { rollout, version, sha, digest, role, run, stable_since, others } = wanted.tags;
+    let Tags { rollout, version, sha, digest, role, run, previous, held, stable_since, others } = wanted.tags;
     let own = [
         ("rollout", rollout.as_ref().map(ToString::to_string)),
         ("version", version.as_ref().map(ToString::to_string)),
@@ -259,6 +259,8 @@ fn tags(wanted: &Wanted<'_>) -> Value {
         ("digest", digest.as_ref().map(ToString::to_string)),
         ("role", role.clone()),
         ("run", run.clone()),
+        ("previous", previous.as_ref().map(ToString::to_string)),
+        ("held", held.clone()),
         ("stable-since", stable_since.map(|at| at.to_string())),
     ];
     let mut tags: BTreeMap<String, String> = others.clone();
@@ -313,7 +315,14 @@ const ANEW: [&[&str]; 8] = [
 ];
 
 /// Tags of the Action that say which run wrote them and how far it came: they are no part of what is wanted.
-const RUNS_OWN: [&str; 4] = ["deploy-action-rollout", "deploy-action-run", "deploy-action-role", "deploy-action-stable-since"];
+const RUNS_OWN: [&str; 6] = [
+    "deploy-action-rollout",
+    "deploy-action-run",
+    "deploy-action-role",
+    "deploy-action-previous",
+    "deploy-action-held",
+    "deploy-action-stable-since",
+];
 
 /// Names whose values Azure never gives back.
 const HIDDEN: [&str; 5] = ["password", "secureValue", "storageAccountKey", "workspaceKey", "secret"];

@@ -17,3 +17,4 @@ mod wire;
 pub use error::AzureError;
 pub use login::Login;
 pub use resource_manager::{ResourceManager, Settings};
+pub(crate) use wire::TAG;

@@ -53,6 +53,15 @@ pub enum Command {
     Completions,
 }
 
+/// How a rollback goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollbackStrategy {
+    /// At once.
+    Instant,
+    /// By rising shares.
+    Staged,
+}
+
 /// Every command, its word, and what it does.
 pub const COMMANDS: [(Command, &str, &str); 15] = [
     (Command::Auto, "auto", "Pick the command from GitHub's event (default)"),
@@ -119,7 +128,7 @@ pub struct Inputs {
     /// `version`.
     pub version: Option<Version>,
     /// `strategy`.
-    pub strategy: Option<String>,
+    pub strategy: Option<RollbackStrategy>,
     /// `config`.
     pub config: PathBuf,
     /// `dry-run`.
@@ -138,6 +147,8 @@ pub struct Inputs {
     pub slack_token: Option<Secret>,
     /// `slack-api-url`.
     pub slack_api: Url,
+    /// `prometheus-token`.
+    pub prometheus_token: Option<Secret>,
     /// `output-format`.
     pub format: Format,
     /// `color`.
@@ -440,13 +451,15 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
     for name in ["pagerduty-events-url", "status-page-url"] {
         source.url(name)?;
     }
-    let later = ["pagerduty-routing-key", "status-page-token", "prometheus-token", "database-url"];
+    let later = ["pagerduty-routing-key", "status-page-token", "database-url"];
+    let prometheus_token = source.one_line_secret("prometheus-token")?;
     let mut named: Vec<(String, Secret)> = container_secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect();
     let known = [
         ("github-token", github_token.clone()),
         ("registry-password", registry.as_ref().map(|(_, password)| password.clone())),
         ("slack-webhook-url", slack_webhook.clone()),
         ("slack-bot-token", slack_token.clone()),
+        ("prometheus-token", prometheus_token.clone()),
         ("azure-client-secret", azure.secret.clone()),
         ("azure-access-token", azure.token.clone()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", azure.oidc.as_ref().map(|(_, token)| token.clone())),
@@ -461,7 +474,7 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
         command,
         environment,
         version: source.parsed("version")?,
-        strategy: source.choice("strategy", &[("instant", "instant"), ("staged", "staged")])?.map(str::to_owned),
+        strategy: source.choice("strategy", &[("instant", RollbackStrategy::Instant), ("staged", RollbackStrategy::Staged)])?,
         config: PathBuf::from(config),
         dry_run: source.choice("dry-run", &[("true", DryRun::Yes), ("false", DryRun::No)])?.unwrap_or(DryRun::No),
         github_token,
@@ -471,6 +484,7 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
         slack_webhook,
         slack_token,
         slack_api: source.url("slack-api-url")?,
+        prometheus_token,
         format: source.choice("output-format", &[("text", Format::Text), ("json", Format::Json)])?.unwrap_or(Format::Text),
         color: source.choice("color", &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)])?.unwrap_or(Color::Auto),
         evidence: source.value("evidence")?.map(PathBuf::from),

@@ -102,6 +102,16 @@ pub struct Environment {
     pub smoke: Vec<String>,
 }
 
+impl Environment {
+    /// How long after the profile's time to live people may still be on their way after a switch: three probes' time. Azure's
+    /// change reaches its DNS servers within seconds (Microsoft: Traffic Manager FAQ), and resolvers keep an answer for the time
+    /// to live.
+    #[must_use]
+    pub const fn margin(&self) -> Duration {
+        self.health.every.saturating_mul(3)
+    }
+}
+
 /// What the blue-green strategy needs (runbook Scenario 2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlueGreen {

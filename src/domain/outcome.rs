@@ -57,6 +57,12 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// The worse of the two.
+    #[must_use]
+    pub const fn at_least(self, other: Self) -> Self {
+        if other.code() > self.code() { other } else { self }
+    }
+
     /// The number given to the operating system.
     #[must_use]
     pub const fn code(self) -> u8 {

@@ -7,6 +7,7 @@ use super::{Diagnosis, Execution};
 use crate::{
     azure::container_groups,
     config::{Container, Environment},
+    domain::{InstanceName, Strategy},
     failure::{Failure, FailureKind},
 };
 
@@ -19,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What can be found out about `failure`.
 pub(super) async fn diagnose(failure: &Failure, execution: &Execution<'_>) -> Diagnosis {
     let environment = execution.environment;
-    let (group, name) = (environment.resource_group.as_str(), &environment.instance);
+    let (group, name) = (environment.resource_group.as_str(), &execution.plan.subject);
     let instance = tokio::time::timeout(LIMIT, container_groups::get(execution.azure, group, name));
     let logs = tokio::time::timeout(LIMIT, container_groups::logs(execution.azure, group, name, name.as_str(), LOG_LINES));
     let (instance, logs) = tokio::join!(instance, logs);
@@ -47,31 +48,24 @@ pub(super) async fn diagnose(failure: &Failure, execution: &Execution<'_>) -> Di
             Vec::new()
         }
     };
-    let (entry, advice, configuration) = troubleshooting(failure.kind, environment);
+    let (entry, advice, configuration) = match environment.strategy {
+        Strategy::Direct => troubleshooting(failure.kind, name, environment),
+        Strategy::BlueGreen | Strategy::Canary => behind_traffic_manager(failure.kind, name, environment),
+    };
     Diagnosis { instance, logs, missing, entry: entry.into(), advice, configuration }
 }
 
 /// The runbook's troubleshooting entry for a kind of failure (Scenario 1, "Troubleshooting Dev Deployment"), its commands
 /// filled in, and a change of `deploy.yml` where one helps.
-fn troubleshooting(kind: FailureKind, environment: &Environment) -> (&'static str, Vec<String>, Option<String>) {
-    let (group, name, port, health) =
-        (&environment.resource_group, &environment.instance, environment.container.port, &environment.container.health);
+fn troubleshooting(kind: FailureKind, name: &InstanceName, environment: &Environment) -> (&'static str, Vec<String>, Option<String>) {
+    let (group, port, health) = (&environment.resource_group, environment.container.port, &environment.container.health);
     let show = format!("Look at it: az container show -g {group} -n {name} --query instanceView");
     let logs = format!("Read its log: az container logs -g {group} -n {name}");
     let exec = format!("Go inside: az container exec -g {group} -n {name} --exec-command bash");
     let rollback = format!("Manual rollback: az container delete -g {group} -n {name} --yes");
     match kind {
         FailureKind::OutOfMemory => {
-            let (cpu, memory) = scale_up(&environment.container);
-            (
-                "Out of memory",
-                vec![
-                    format!("Check its memory: az container show -g {group} -n {name} --query containers[0].resources"),
-                    format!("Scale up: CPU {cpu}, memory {memory} GB (the change of deploy.yml below)"),
-                    "Restart the deployment: commit that change and push, or run the workflow again".into(),
-                ],
-                Some(format!("environments:\n  {}:\n    container:\n      cpu: {cpu}\n      memory: {memory}\n", environment.name)),
-            )
+            out_of_memory(format!("Check its memory: az container show -g {group} -n {name} --query containers[0].resources"), environment)
         }
         FailureKind::Smoke => (
             "Smoke test failed",
@@ -122,9 +116,92 @@ fn troubleshooting(kind: FailureKind, environment: &Environment) -> (&'static st
         | FailureKind::Capacity
         | FailureKind::Azure
         | FailureKind::AzureUnreachable
+        | FailureKind::Breach
+        | FailureKind::NoEvidence
+        | FailureKind::Traffic
+        | FailureKind::Claimed
+        | FailureKind::Interfered
         | FailureKind::Superseded
         | FailureKind::Cancelled
         | FailureKind::Internal => ("Azure did not carry it out", vec![show, "Then run the workflow again".into()], None),
+    }
+}
+
+/// Out of memory, with the runbook's scale-up as a change of `deploy.yml`.
+fn out_of_memory(check: String, environment: &Environment) -> (&'static str, Vec<String>, Option<String>) {
+    let (cpu, memory) = scale_up(&environment.container);
+    (
+        "Out of memory",
+        vec![
+            check,
+            format!("Scale up: CPU {cpu}, memory {memory} GB (the change of deploy.yml below)"),
+            "Restart the deployment: commit that change and push, or run the workflow again".into(),
+        ],
+        Some(format!("environments:\n  {}:\n    container:\n      cpu: {cpu}\n      memory: {memory}\n", environment.name)),
+    )
+}
+
+/// The runbook's entry where traffic is switched (Scenario 2, "Troubleshooting Staging Deployment"). The instance that failed is
+/// deleted by the Action, so what it wrote is in the report and not at Azure any more.
+fn behind_traffic_manager(
+    kind: FailureKind,
+    name: &InstanceName,
+    environment: &Environment,
+) -> (&'static str, Vec<String>, Option<String>) {
+    let group = &environment.resource_group;
+    let profile = environment.blue_green.as_ref().map_or("", |blue_green| blue_green.profile.name.as_str());
+    let upper = environment.name.as_str().to_uppercase();
+    let fix = "Investigate it locally, fix the code or the database, and run the workflow again".to_owned();
+    let causes = vec![
+        format!("Look at the last lines of {name}'s log below: it was deleted, so that nothing unproven stays"),
+        "Database migration failed? Look at its log (pg_upgrade)".into(),
+        "Redis connection? Look at the Redis service's status".into(),
+        format!("Environment variables? Verify the {upper}_* secrets and `env`, `secrets` in deploy.yml"),
+    ];
+    let switching = vec![
+        format!(
+            "Look at the profile: az network traffic-manager profile show -g {group} -n {profile} --query \"{{profile:profileStatus, monitor:monitorConfig.profileMonitorStatus, endpoints:endpoints[].[name,target,endpointStatus,endpointMonitorStatus]}}\""
+        ),
+        format!("Verify the instance's address: az container show -g {group} -n {name} --query ipAddress"),
+        "Check firewall rules (NSG): Traffic Manager probes from the internet".into(),
+        "Fix what is in the way, and run the workflow again".into(),
+    ];
+    match kind {
+        FailureKind::OutOfMemory => out_of_memory(format!("Look at the last lines of {name}'s log below"), environment),
+        FailureKind::Health | FailureKind::CrashLoop | FailureKind::Start | FailureKind::ImagePull => (
+            if kind == FailureKind::ImagePull { "Image cannot be pulled" } else { "Green health checks failing" },
+            [causes, vec![fix]].concat(),
+            None,
+        ),
+        FailureKind::Smoke => ("Smoke tests failing", [causes, vec![fix]].concat(), None),
+        FailureKind::Traffic | FailureKind::Interfered => ("Traffic not switching to Green", switching, None),
+        FailureKind::Breach | FailureKind::NoEvidence | FailureKind::Superseded => (
+            "Rollback needed after traffic switch",
+            vec![
+                format!(
+                    "See where traffic is: az network traffic-manager endpoint list -g {group} --profile-name {profile} --query \"[].[name,endpointStatus,endpointMonitorStatus]\""
+                ),
+                "Look at the samples that tripped the rule, in the job summary and the evidence file".into(),
+                "Hold a post-incident analysis before the next try".into(),
+            ],
+            None,
+        ),
+        FailureKind::Request
+        | FailureKind::Configuration
+        | FailureKind::Image
+        | FailureKind::Registry
+        | FailureKind::Login
+        | FailureKind::Forbidden
+        | FailureKind::Capacity
+        | FailureKind::Azure
+        | FailureKind::AzureUnreachable
+        | FailureKind::Claimed
+        | FailureKind::Cancelled
+        | FailureKind::Internal => (
+            "Azure did not carry it out",
+            vec![format!("Look at it: az container show -g {group} -n {name} --query instanceView"), "Then run the workflow again".into()],
+            None,
+        ),
     }
 }
 

@@ -5,10 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{EnvironmentName, ExitStatus, ImageReference, Outcome, RolloutId, Strategy, Version},
+    config::Rule,
+    domain::{EnvironmentName, ExitStatus, ImageReference, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
-    observe::{AzureEvent, Instance, Observed},
-    plan::Plan,
+    gate::{Judgement, Sample, Settings},
+    observe::{AzureEvent, Instance, MonitorStatus, Observed},
+    plan::{Aim, Plan, Side, Step},
 };
 
 /// Something that happened, and when.
@@ -32,8 +34,8 @@ pub enum Happening {
     },
     /// The world was read and the plan made. Nothing has been changed yet.
     Planned {
-        /// The image, resolved.
-        image: ImageReference,
+        /// The image, resolved; `None` where the plan goes back to what the Action did not deploy.
+        image: Option<ImageReference>,
         /// What was read.
         observed: Box<Observed>,
         /// What will be done.
@@ -86,6 +88,80 @@ pub enum Happening {
         /// What came.
         result: HttpResult,
     },
+    /// Everyone is sent to one endpoint from now on, as Traffic Manager acknowledges.
+    TrafficSwitched {
+        /// Its place in the plan.
+        step: usize,
+        /// Where everyone goes.
+        to: Side,
+        /// Where everyone went.
+        from: Option<Side>,
+        /// How long the request took.
+        took_ms: u64,
+    },
+    /// One look at whether people arrive where they are sent.
+    Arrival {
+        /// Its place in the plan.
+        step: usize,
+        /// Since the step began.
+        after_ms: u64,
+        /// What it shows.
+        arrived: Arrived,
+    },
+    /// Nobody is sent there any more, and what resolvers remembered has run out.
+    Drained {
+        /// Its place in the plan.
+        step: usize,
+        /// What was left.
+        from: Side,
+        /// Since the step began.
+        after_ms: u64,
+        /// Requests that the last look still saw there, where it could be counted.
+        left: Option<u64>,
+    },
+    /// A watch begins: with these rules, judged like this. Its ticks follow.
+    WatchStarted {
+        /// Its place in the plan.
+        step: usize,
+        /// The rules.
+        rules: Vec<Rule>,
+        /// How they are judged.
+        settings: Settings,
+    },
+    /// One tick of a watch: what was read, and what the rules say to it.
+    Tick {
+        /// Its place in the plan.
+        step: usize,
+        /// Which, from 1.
+        tick: u32,
+        /// How many there will be.
+        of: u32,
+        /// Since the watch began.
+        after_ms: u64,
+        /// What was read.
+        samples: Vec<Sample>,
+        /// What the rules say.
+        judgements: Vec<Judgement>,
+        /// How what stands by answered its health check, where something does.
+        standby: Option<HttpResult>,
+    },
+    /// What a rollout did is being taken back; `steps` follow those of the plan.
+    TakingBack {
+        /// Why.
+        failure: Failure,
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Taking back: Traffic Manager acknowledges that everyone is sent to the version before.
+    TrafficSafe {
+        /// Since taking back began.
+        after_ms: u64,
+    },
+    /// This run has the environment for itself.
+    Claimed {
+        /// What holds the claim, as people can look it up.
+        lock: String,
+    },
     /// A step ended.
     StepFinished {
         /// Its place in the plan.
@@ -132,6 +208,8 @@ pub enum Happening {
 pub struct Rollout {
     /// Its id.
     pub id: RolloutId,
+    /// What it is for.
+    pub aim: Aim,
     /// The application, as configured.
     pub application: String,
     /// Where.
@@ -140,10 +218,10 @@ pub struct Rollout {
     pub strategy: Strategy,
     /// The resource group.
     pub resource_group: String,
-    /// The instance's name.
+    /// The instance's name, or those of the slots.
     pub instance: String,
-    /// The version asked for.
-    pub version: Version,
+    /// The version asked for; `None` where the world says which: a rollback goes to the one before.
+    pub version: Option<Version>,
     /// The commit, where known.
     pub sha: Option<String>,
     /// The branch or tag, where known.
@@ -162,6 +240,21 @@ pub struct Rollout {
     pub dashboard: Option<String>,
     /// The documentation, where configured.
     pub docs: Option<String>,
+}
+
+/// What one look at arriving traffic shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Arrived {
+    /// The share that the new instance is meant to get.
+    pub intended: Share,
+    /// The share that it got since the look before, where requests could be counted and there were any.
+    pub realised: Option<Share>,
+    /// Requests since the look before, at both instances together.
+    pub requests: Option<u64>,
+    /// What Traffic Manager's own probes say of the endpoint.
+    pub monitor: Option<MonitorStatus>,
+    /// What the public address answered, where one is configured.
+    pub public: Option<HttpResult>,
 }
 
 /// How a step ended.

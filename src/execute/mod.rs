@@ -5,7 +5,12 @@ mod cancel;
 mod diagnose;
 mod emitter;
 mod event;
-mod steps;
+mod hands;
+mod instances;
+mod smoke;
+mod take_back;
+mod traffic;
+mod watch;
 
 use std::time::Duration;
 
@@ -14,15 +19,18 @@ use url::Url;
 
 pub use cancel::Cancel;
 pub use emitter::Emitter;
-pub use event::{Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd};
+pub use event::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd};
+pub use hands::Hands;
 
 use crate::{
     azure::ResourceManager,
-    config::Environment,
-    domain::{ExitStatus, Outcome},
+    config::{Environment, Metrics},
+    domain::{ExitStatus, Outcome, Strategy},
     failure::{Failure, FailureKind},
-    plan::{Plan, Step},
+    plan::{Aim, Plan, Step},
 };
+use hands::Touched;
+use take_back::TakenBack;
 
 /// The world as the executor reaches it, and what a step needs to know.
 pub struct Execution<'a> {
@@ -32,8 +40,14 @@ pub struct Execution<'a> {
     pub http: &'a reqwest::Client,
     /// Where.
     pub environment: &'a Environment,
-    /// The container group as it is wanted.
-    pub body: &'a serde_json::Value,
+    /// Where the numbers of rules come from.
+    pub metrics: Option<&'a Metrics>,
+    /// What is carried out.
+    pub plan: &'a Plan,
+    /// The plan's instance as it is wanted; `None` where the plan writes none.
+    pub body: Option<&'a serde_json::Value>,
+    /// Link to the workflow run.
+    pub run_url: Option<&'a str>,
     /// Where events go.
     pub emitter: &'a Emitter,
     /// When to stop.
@@ -72,62 +86,130 @@ impl Ending {
     }
 }
 
-/// What this run has done to the instance, so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Touched {
-    /// Nothing.
-    No,
-    /// It was told to be deleted, so that it can be made anew.
-    Deleted,
-    /// It was told to become what is wanted.
-    Written,
-}
-
-/// Carries out `plan`, step by step, until one fails or the run is told to stop.
+/// Carries out the plan, step by step, until one fails or the run is told to stop; then takes back what the plan says can be
+/// taken back: traffic first, then instances (invariant 4).
 ///
 /// The direct strategy takes nothing back by itself (runbook Scenario 1: "Rollback: Manual only"): a failure leaves the
 /// instance as it is, for a person to look at, with everything they would look up gathered in a `Diagnosed` event.
-pub async fn run(plan: &Plan, execution: &Execution<'_>) -> Ending {
+pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
     let mut cancel = execution.cancel.clone();
-    let mut touched = Touched::No;
-    let mut watcher = steps::Watcher::default();
-    for (index, step) in plan.steps.iter().enumerate() {
-        execution.emitter.emit(Happening::StepStarted { step: index });
-        let begun = Instant::now();
+    for (index, step) in execution.plan.steps.iter().enumerate() {
         let result = match cancel.now() {
-            Some(signal) => Err(cancelled(signal, execution.environment, touched)),
-            None => {
-                touched = touches(step).unwrap_or(touched);
-                tokio::select! {
-                    biased;
-                    signal = cancel.asked() => Err(cancelled(signal, execution.environment, touched)),
-                    result = steps::perform(index, step, &plan.image, &mut watcher, execution) => result,
-                }
-            }
-        };
-        let duration_ms = millis(begun.elapsed());
-        match result {
-            Ok(()) => execution.emitter.emit(Happening::StepFinished { step: index, end: StepEnd::Done, duration_ms }),
-            Err(failure) => {
+            Some(signal) => {
+                execution.emitter.emit(Happening::StepStarted { step: index });
+                let failure = cancelled(signal, &hands, execution);
                 let end = StepEnd::Failed { failure: failure.clone() };
-                execution.emitter.emit(Happening::StepFinished { step: index, end, duration_ms });
-                return stopped(failure, touched, execution).await;
+                execution.emitter.emit(Happening::StepFinished { step: index, end, duration_ms: 0 });
+                // This step was not begun: what is taken back is what came before it.
+                return stopped(failure, index, hands, execution).await;
             }
+            None => one(index, step, Some(&mut cancel), &mut hands, execution).await,
+        };
+        if let Err(failure) = result {
+            return stopped(failure, index + 1, hands, execution).await;
         }
     }
-    let outcome = match touched {
-        Touched::Written | Touched::Deleted => Outcome::Healthy,
-        Touched::No => Outcome::Unchanged,
+    let outcome = match (execution.plan.aim, hands.touched) {
+        (Aim::RollBack | Aim::MakeSafe, Touched::Written | Touched::Deleted) => Outcome::RolledBack,
+        (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) => Outcome::Healthy,
+        (_, Touched::No) => Outcome::Unchanged,
     };
     Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(shown) }
 }
 
-/// The ending after `failure`, with everything a person would look up gathered first.
-async fn stopped(failure: Failure, touched: Touched, execution: &Execution<'_>) -> Ending {
-    if failure.kind != FailureKind::Cancelled {
-        let diagnosis = diagnose::diagnose(&failure, execution).await;
-        execution.emitter.emit(Happening::Diagnosed { diagnosis: Box::new(diagnosis) });
+/// One step, told before and after; ended early when the run is told to stop, where `cancel` is given.
+async fn one(index: usize, step: &Step, cancel: Option<&mut Cancel>, hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+    execution.emitter.emit(Happening::StepStarted { step: index });
+    let begun = Instant::now();
+    hands.touched = hands.touched.and(step);
+    let result = match cancel {
+        None => perform(index, step, hands, execution).await,
+        Some(cancel) => {
+            let signal = tokio::select! {
+                biased;
+                signal = cancel.asked() => Err(signal),
+                result = perform(index, step, hands, execution) => Ok(result),
+            };
+            signal.unwrap_or_else(|signal| Err(cancelled(signal, hands, execution)))
+        }
+    };
+    let duration_ms = millis(begun.elapsed());
+    let end = match &result {
+        Ok(()) => StepEnd::Done,
+        Err(failure) => StepEnd::Failed { failure: failure.clone() },
+    };
+    execution.emitter.emit(Happening::StepFinished { step: index, end, duration_ms });
+    result
+}
+
+/// Carries out `step`, the `index`th of the plan.
+async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+    match step {
+        Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => {
+            instances::put(index, instance, &mut hands.watcher, execution).await
+        }
+        Step::DeleteInstance { instance, .. } => instances::delete(instance, execution).await,
+        Step::KeepInstance { .. } | Step::ContinueInstance { .. } => Ok(()),
+        Step::AwaitHealth { instance, path, retries, .. } => {
+            instances::await_health(index, instance, path, *retries, &mut hands.watcher, execution).await
+        }
+        Step::Smoke { target, paths } => smoke::smoke(index, target, paths, execution).await,
+        Step::CreateProfile { profile, dns_name, to } => traffic::create(index, profile, dns_name, to, hands, execution).await,
+        Step::Switch { to, from, .. } => {
+            hands.look_again(execution).await?;
+            traffic::switch(index, to, from.as_ref(), hands, execution).await
+        }
+        Step::VerifyTraffic { to, from } => traffic::verify(index, to, from.as_ref(), hands, execution).await,
+        Step::Drain { from } => {
+            traffic::drain(index, from, hands, execution).await;
+            Ok(())
+        }
+        Step::Observe { on, beside, for_seconds, every_seconds, rules } => {
+            let watch = watch::Watch {
+                on,
+                beside: beside.as_ref(),
+                duration: Duration::try_from_secs_f64(*for_seconds).unwrap_or_default(),
+                every: Duration::try_from_secs_f64(*every_seconds).unwrap_or_default(),
+                rules,
+            };
+            watch::observe(index, &watch, hands, execution).await
+        }
+        Step::MarkStable { instance } => instances::mark_stable(instance, execution).await,
     }
+}
+
+/// The ending after `failure`, once what the first `started` steps did has been taken back where it can be.
+async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: &Execution<'_>) -> Ending {
+    let plan = execution.plan;
+    let undo = match failure.kind {
+        // Somebody else decided meanwhile, or somebody must: taking back would be fighting them.
+        FailureKind::Interfered | FailureKind::Superseded | FailureKind::NoEvidence => Vec::new(),
+        _ => plan.undo(started),
+    };
+    if !undo.is_empty() {
+        return match take_back::take_back(&failure, undo, &mut hands, execution).await {
+            TakenBack::Whole => {
+                let failure = failure.meaning(take_back::meaning(plan, &hands));
+                Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None }
+            }
+            TakenBack::Kept(why) => {
+                mark_held(&why, execution).await;
+                Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None }
+            }
+            TakenBack::NotSafe(why) => Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None },
+        };
+    }
+    if failure.kind != FailureKind::Cancelled {
+        take_back::diagnose(&failure, execution).await;
+    }
+    match plan.strategy {
+        Strategy::Direct => as_it_is(failure, hands.touched),
+        Strategy::BlueGreen | Strategy::Canary => for_a_person(failure, started, hands.touched, execution).await,
+    }
+}
+
+/// The ending of a plan that is not taken back: the instance stays as it is.
+fn as_it_is(failure: Failure, touched: Touched) -> Ending {
     let outcome = match touched {
         Touched::No if failure.kind == FailureKind::Cancelled => Outcome::Refused,
         Touched::No | Touched::Deleted | Touched::Written => Outcome::Failed,
@@ -138,12 +220,40 @@ async fn stopped(failure: Failure, touched: Touched, execution: &Execution<'_>) 
     Ending { outcome, exit, failure: Some(failure), url: None }
 }
 
-/// What `step` does to the instance, if anything.
-const fn touches(step: &Step) -> Option<Touched> {
-    match step {
-        Step::CreateInstance { .. } | Step::UpdateInstance { .. } => Some(Touched::Written),
-        Step::DeleteInstance { .. } => Some(Touched::Deleted),
-        Step::KeepInstance { .. } | Step::AwaitHealth { .. } | Step::Smoke { .. } => None,
+/// The ending where traffic is involved and nothing can, or may, be taken back.
+async fn for_a_person(failure: Failure, started: usize, touched: Touched, execution: &Execution<'_>) -> Ending {
+    let plan = execution.plan;
+    let begun = plan.steps.get(..started).unwrap_or(&plan.steps);
+    let is_switched = begun.iter().any(|step| matches!(step, Step::Switch { .. } | Step::CreateProfile { .. } | Step::MarkStable { .. }));
+    if failure.kind == FailureKind::Superseded {
+        return Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None };
+    }
+    if touched == Touched::No && !is_switched {
+        return as_it_is(failure, touched);
+    }
+    let failure = if failure.consequence.is_empty() {
+        failure.meaning(format!("traffic stays where it is, and {} stays as it is: a person must decide", plan.subject))
+    } else {
+        failure
+    };
+    let outcome = match plan.aim {
+        Aim::Deploy | Aim::Promote => Outcome::Held,
+        Aim::RollBack | Aim::MakeSafe => Outcome::Failed,
+    };
+    if outcome == Outcome::Held && !begun.iter().any(|step| matches!(step, Step::MarkStable { .. })) {
+        mark_held(&failure, execution).await;
+    }
+    Ending { outcome, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None }
+}
+
+/// Writes on the instance that a person must decide, so that no later run makes it "safe" in their place. Best effort: without
+/// it a scheduled `resume` takes the version back, which is safe too.
+async fn mark_held(why: &Failure, execution: &Execution<'_>) {
+    let why = why.what.chars().take(200).collect();
+    if let Err(error) = instances::tag(&execution.plan.subject, &[("held", why)], execution).await {
+        execution
+            .emitter
+            .emit(Happening::Warned { text: format!("{} could not be marked as held: {}", execution.plan.subject, error.what) });
     }
 }
 
@@ -153,10 +263,11 @@ pub(crate) fn shown(url: &Url) -> String {
     if url.path() == "/" && url.query().is_none() { text.trim_end_matches('/').to_owned() } else { text.to_owned() }
 }
 
-fn cancelled(signal: &str, environment: &Environment, touched: Touched) -> Failure {
-    let (group, name) = (&environment.resource_group, &environment.instance);
-    let failure = Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), steps::resource(environment));
-    match touched {
+fn cancelled(signal: &str, hands: &Hands, execution: &Execution<'_>) -> Failure {
+    let (environment, name) = (execution.environment, &execution.plan.subject);
+    let group = &environment.resource_group;
+    let failure = Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), instances::resource(environment, name));
+    match hands.touched {
         Touched::No => failure.meaning("nothing was changed").next("run the workflow again when you want it deployed"),
         Touched::Deleted => failure
             .meaning(format!("{name} was being deleted to be made anew: {} runs nothing until it is deployed again", environment.name))

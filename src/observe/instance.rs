@@ -108,6 +108,10 @@ pub struct Tags {
     pub role: Option<String>,
     /// `deploy-action-run`: link to the workflow run.
     pub run: Option<String>,
+    /// `deploy-action-previous`: the version that served before this one.
+    pub previous: Option<Version>,
+    /// `deploy-action-held`: why a person must decide about it, where one must.
+    pub held: Option<String>,
     /// `deploy-action-stable-since`: when the version had passed all its gates and was marked stable.
     #[schemars(with = "Option<String>")]
     pub stable_since: Option<Timestamp>,

@@ -87,6 +87,22 @@ pub enum MonitorStatus {
     Other(String),
 }
 
+impl std::fmt::Display for MonitorStatus {
+    /// Azure's word.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::CheckingEndpoint => "CheckingEndpoint",
+            Self::Online => "Online",
+            Self::Degraded => "Degraded",
+            Self::Disabled => "Disabled",
+            Self::Inactive => "Inactive",
+            Self::Stopped => "Stopped",
+            Self::Unmonitored => "Unmonitored",
+            Self::Other(word) => word,
+        })
+    }
+}
+
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoint {

@@ -1,15 +1,15 @@
 //! The direct strategy: one instance, replaced in place (runbook Scenario 1, Steps 3 and 4). Pure.
 
-use super::{Plan, Step};
+use super::{Aim, Plan, SmokeTarget, Step, change::change};
 use crate::{
     azure::definition::Comparison,
     config::Environment,
     domain::{ImageReference, RolloutId},
-    observe::{ContainerPhase, Instance, Provisioning},
+    observe::Instance,
 };
 
 /// How long Azure tries to create a container group before it gives up, in seconds (Azure Container Instances: 30 minutes).
-const CREATE_LIMIT_SECONDS: u64 = 30 * 60;
+pub(super) const CREATE_LIMIT_SECONDS: u64 = 30 * 60;
 
 /// The plan that brings `image` to `environment`. `existing` is the instance as observed and how it compares with what is
 /// wanted; `notices` are told to the reader as they are.
@@ -21,8 +21,8 @@ pub fn plan(
     existing: Option<(&Instance, &Comparison)>,
     notices: Vec<String>,
 ) -> Plan {
-    let mut steps = change(environment, existing);
-    let writes = steps.iter().any(|step| matches!(step, Step::CreateInstance { .. } | Step::UpdateInstance { .. }));
+    let mut steps = change(&environment.instance, existing);
+    let writes = steps.iter().any(Step::is_change);
     steps.push(Step::AwaitHealth {
         instance: environment.instance.clone(),
         path: environment.container.health.clone(),
@@ -30,7 +30,11 @@ pub fn plan(
         every_seconds: environment.health.every.as_secs_f64(),
     });
     if !environment.smoke.is_empty() {
-        steps.push(Step::Smoke { url: environment.url.as_ref().map(crate::execute::shown), paths: environment.smoke.clone() });
+        let target = match &environment.url {
+            Some(url) => SmokeTarget::Url(crate::execute::shown(url)),
+            None => SmokeTarget::Instance(environment.instance.clone()),
+        };
+        steps.push(Step::Smoke { target, paths: environment.smoke.clone() });
     }
     let probing = environment.health.every.saturating_mul(environment.health.retries);
     let smoking = environment.health.timeout.saturating_mul(u32::try_from(environment.smoke.len()).unwrap_or(u32::MAX));
@@ -39,7 +43,10 @@ pub fn plan(
         rollout: rollout.clone(),
         environment: environment.name.clone(),
         strategy: environment.strategy,
-        image: image.clone(),
+        aim: Aim::Deploy,
+        image: Some(image.clone()),
+        sha: None,
+        subject: environment.instance.clone(),
         previous: existing.and_then(|(instance, _)| instance.tags.version.clone()),
         steps,
         notices,
@@ -47,52 +54,15 @@ pub fn plan(
     }
 }
 
-/// What must happen to the instance, so that it runs what is asked for.
-fn change(environment: &Environment, existing: Option<(&Instance, &Comparison)>) -> Vec<Step> {
-    let instance = || environment.instance.clone();
-    let again = |why: String| vec![Step::DeleteInstance { instance: instance(), why }, Step::CreateInstance { instance: instance() }];
-    let Some((found, comparison)) = existing else {
-        return vec![Step::CreateInstance { instance: instance() }];
-    };
-    match (&found.provisioning, comparison) {
-        (Provisioning::Failed, _) => again("Azure gave it up as Failed, and such a container group cannot be updated".into()),
-        (Provisioning::Stopped, _) => again("it is stopped, and such a container group cannot be updated".into()),
-        (_, Comparison::Recreate(changes)) => again(format!("Azure cannot change this in place: {}", changes.join("; "))),
-        // Azure refuses a PUT meanwhile (ContainerGroupTransitioning), and one that pulls in vain stays like this for 30 minutes.
-        (Provisioning::InProgress(state), Comparison::InPlace(_)) => {
-            again(format!("Azure is still working on another version of it ({state}) and takes no update meanwhile"))
-        }
-        (Provisioning::Succeeded, Comparison::InPlace(changes)) => {
-            vec![Step::UpdateInstance { instance: instance(), changes: changes.clone() }]
-        }
-        // It is ours and on its way already, from a run that did not end: the health gate waits for it.
-        (Provisioning::InProgress(_), Comparison::Same) => vec![Step::KeepInstance { instance: instance() }],
-        (Provisioning::Succeeded, Comparison::Same) => match &found.container {
-            Some(container) if container.phase != ContainerPhase::Running => vec![Step::UpdateInstance {
-                instance: instance(),
-                changes: vec![format!("container: not running ({}) → started again", words(container))],
-            }],
-            Some(_) | None => vec![Step::KeepInstance { instance: instance() }],
-        },
-    }
-}
-
-fn words(container: &crate::observe::ContainerState) -> String {
-    let phase = match container.phase {
-        ContainerPhase::Waiting => "waiting",
-        ContainerPhase::Running => "running",
-        ContainerPhase::Terminated => "ended",
-        ContainerPhase::Unknown => "state unknown",
-    };
-    if container.detail.is_empty() { phase.to_owned() } else { format!("{phase}, {}", container.detail) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{config, observe::ContainerState};
+    use crate::{
+        config,
+        observe::{ContainerPhase, ContainerState, Provisioning},
+    };
 
     fn environment() -> Environment {
         let text =
@@ -137,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_first_deployment_creates() {
-        assert_eq!(made(None), ["Create aci-dev-shop", "Health of aci-dev-shop: GET /health", "Smoke tests on the instance"]);
+        assert_eq!(made(None), ["Create aci-dev-shop", "Health of aci-dev-shop: GET /health", "Smoke tests on aci-dev-shop itself"]);
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! (Request, Config, Observed) → ordered steps, or a refusal with its reason. Pure: no clock, no client.
 
+/// The blue-green strategy.
+pub mod blue_green;
+mod change;
 mod direct;
+mod step;
 
 pub use direct::plan as direct;
+pub use step::{Side, SmokeTarget, Step};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +23,16 @@ pub struct Plan {
     pub environment: EnvironmentName,
     /// How.
     pub strategy: Strategy,
-    /// What is to run there.
-    pub image: ImageReference,
+    /// What it is for.
+    pub aim: Aim,
+    /// What is to run there; `None` where the version gone back to was not deployed by this Action.
+    pub image: Option<ImageReference>,
+    /// The commit of what is to run, where the world says it: by the tags of the instance that is gone back to.
+    pub sha: Option<String>,
     /// What runs there now, where anything does.
     pub previous: Option<Version>,
+    /// The instance that is written, judged and, after a failure, looked at.
+    pub subject: InstanceName,
     /// The steps.
     pub steps: Vec<Step>,
     /// What a person should know before it starts: a delete-and-create, a token that will expire, …
@@ -29,64 +41,49 @@ pub struct Plan {
     pub limit_seconds: u64,
 }
 
-/// One step. `Display` gives the line that people read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// Make the container group.
-    CreateInstance {
-        /// Which.
-        instance: InstanceName,
-    },
-    /// Change the container group in place; its containers restart.
-    UpdateInstance {
-        /// Which.
-        instance: InstanceName,
-        /// What differs, one phrase each: "image: …develop-1111111 → …develop-2222222".
-        changes: Vec<String>,
-    },
-    /// Delete the container group, because Azure cannot change it in place or it is beyond repair.
-    DeleteInstance {
-        /// Which.
-        instance: InstanceName,
-        /// Why.
-        why: String,
-    },
-    /// Leave the container group as it is: it already runs what is asked for.
-    KeepInstance {
-        /// Which.
-        instance: InstanceName,
-    },
-    /// Wait until the health path answers 2xx.
-    AwaitHealth {
-        /// Which.
-        instance: InstanceName,
-        /// The path.
-        path: String,
-        /// Probes at most.
-        retries: u32,
-        /// Seconds between two.
-        every_seconds: f64,
-    },
-    /// Ask each path once; all must answer 2xx.
-    Smoke {
-        /// Where, without the path; `None`: the instance's own address.
-        url: Option<String>,
-        /// The paths.
-        paths: Vec<String>,
-    },
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aim {
+    /// Bring a version to an environment.
+    Deploy,
+    /// Go back, because a person asked.
+    RollBack,
+    /// Trust what runs there, because a person said so.
+    Promote,
+    /// Make safe what an interrupted run left.
+    MakeSafe,
 }
 
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::CreateInstance { instance } => write!(f, "Create {instance}"),
-            Self::UpdateInstance { instance, .. } => write!(f, "Update {instance}"),
-            Self::DeleteInstance { instance, .. } => write!(f, "Delete {instance}"),
-            Self::KeepInstance { instance } => write!(f, "Keep {instance} as it is"),
-            Self::AwaitHealth { instance, path, .. } => write!(f, "Health of {instance}: GET {path}"),
-            Self::Smoke { url: Some(url), .. } => write!(f, "Smoke tests on {url}"),
-            Self::Smoke { url: None, .. } => write!(f, "Smoke tests on the instance"),
+impl Plan {
+    /// What takes back the first `started` steps, in the order in which it is safe: traffic first, then instances (invariant
+    /// 4). A step that was started counts as done: whether it took effect may be unknown. Nothing
+    /// - for the direct strategy, whose rollback is manual (runbook Scenario 1), and for plans that go back themselves;
+    /// - once the new version is marked stable: from there on the only way is forward;
+    /// - once everyone was sent to the new version from nowhere: there is nowhere to go back to, and what serves is not
+    ///   deleted (invariant 2).
+    #[must_use]
+    pub fn undo(&self, started: usize) -> Vec<Step> {
+        let begun = self.steps.get(..started).unwrap_or(&self.steps);
+        let no_way_back = begun.iter().any(|step| match step {
+            Step::MarkStable { .. } | Step::CreateProfile { .. } => true,
+            Step::Switch { to, back_to: None, .. } => to.instance == self.subject,
+            _ => false,
+        });
+        match (self.strategy, self.aim) {
+            _ if no_way_back => Vec::new(),
+            (Strategy::Direct, _) | (_, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => Vec::new(),
+            (Strategy::BlueGreen | Strategy::Canary, Aim::Deploy) => {
+                let all = begun.iter().rev().flat_map(Step::undo);
+                let (traffic, instances): (Vec<Step>, Vec<Step>) = all.partition(|step| !matches!(step, Step::DeleteInstance { .. }));
+                [traffic, instances].concat()
+            }
         }
+    }
+
+    /// Whether anything in it changes the world.
+    #[must_use]
+    pub fn changes_anything(&self) -> bool {
+        self.steps.iter().any(Step::is_change)
     }
 }

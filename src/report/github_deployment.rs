@@ -9,6 +9,7 @@ use crate::{
         Client,
         deployments::{self, Deployment, DeploymentId, State, Status},
     },
+    plan::Aim,
 };
 
 /// Whether the deployment may exist already.
@@ -22,7 +23,7 @@ pub enum Beginning {
 
 /// Creates the deployment once the rollout changes anything, and says how it ended.
 pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watch::Receiver<Story>) -> Result<(), String> {
-    let started = wait(&mut stories, |story| story.plan.is_some() || story.end.is_some()).await;
+    let started = super::first(&mut stories, |story| story.plan.is_some() || story.end.is_some()).await;
     let Some(rollout) = started.rollout.clone() else { return Ok(()) };
     // What is refused before the plan was made is no deployment.
     if started.plan.is_none() {
@@ -37,8 +38,8 @@ pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watc
     let id: DeploymentId = match found {
         Some(id) => id,
         None => {
-            let Some(git_ref) = rollout.sha.as_deref().or(rollout.git_ref.as_deref()) else { return Ok(()) };
-            let deployment = Deployment { git_ref, environment, version: rollout.version.as_str(), rollout: rollout.id.as_str() };
+            let Some(git_ref) = started.sha().or(rollout.git_ref.as_deref()) else { return Ok(()) };
+            let deployment = Deployment { git_ref, environment, version: started.version_words(), rollout: rollout.id.as_str() };
             deployments::create(&client, &deployment).await.map_err(failed)?
         }
     };
@@ -47,23 +48,14 @@ pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watc
     if started.end.is_none() {
         deployments::set_status(&client, id, &status(State::InProgress, "deploying")).await.map_err(failed)?;
     }
-    let ended = wait(&mut stories, |story| story.end.is_some()).await;
+    let ended = super::first(&mut stories, |story| story.end.is_some()).await;
     let Some(end) = &ended.end else { return Ok(()) };
-    let state = match end.outcome {
-        Outcome::Healthy | Outcome::Unchanged => State::Success,
-        Outcome::Failed | Outcome::Held => State::Failure,
-        Outcome::Refused => State::Error,
-        Outcome::RolledBack => State::Inactive,
+    let state = match (end.outcome, ended.aim()) {
+        (Outcome::Healthy | Outcome::Unchanged, _) | (Outcome::RolledBack, Aim::RollBack) => State::Success,
+        // A version that was taken back: DESIGN "Contract: rollback".
+        (Outcome::Failed | Outcome::Held, _) | (Outcome::RolledBack, Aim::Deploy | Aim::Promote | Aim::MakeSafe) => State::Failure,
+        (Outcome::Refused, _) => State::Error,
     };
     let description = end.failure.as_ref().map_or_else(|| story::headline(&ended), |failure| failure.what.clone());
     deployments::set_status(&client, id, &status(state, &description)).await.map_err(failed)
-}
-
-/// The first story that is `enough`, or the last there is.
-async fn wait(stories: &mut watch::Receiver<Story>, enough: impl FnMut(&Story) -> bool) -> Story {
-    let found = stories.wait_for(enough).await.map(|story| story.clone());
-    match found {
-        Ok(story) => story,
-        Err(_) => stories.borrow().clone(),
-    }
 }

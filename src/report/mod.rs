@@ -1,6 +1,7 @@
 //! Listeners on the executor's events. None of them can change an outcome (invariant 6): what fails is a warning.
 //! Files and the terminal are written in order, at once; whatever crosses a network runs beside, at its own pace.
 
+mod commit_status;
 /// The hash-chained evidence file.
 pub mod evidence;
 mod github_deployment;
@@ -13,6 +14,7 @@ pub mod summary;
 /// The live log.
 pub mod terminal;
 mod text;
+mod watching;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -69,7 +71,8 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         network.push(("Slack", tokio::spawn(slack::tell(client, destination, masks.clone(), watching.clone()))));
     }
     if let Some((client, beginning)) = github {
-        network.push(("GitHub deployment", tokio::spawn(github_deployment::tell(client, beginning, watching))));
+        network.push(("GitHub deployment", tokio::spawn(github_deployment::tell(client.clone(), beginning, watching.clone()))));
+        network.push(("commit status", tokio::spawn(commit_status::tell(client, watching))));
     }
     let mut trouble = Vec::new();
     let writer = evidence.and_then(|path| match evidence::Writer::create(&path) {
@@ -92,6 +95,15 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         local
     });
     (sender, Reports { local, network })
+}
+
+/// The first story that is `enough`, or the last there is.
+async fn first(stories: &mut watch::Receiver<Story>, enough: impl FnMut(&Story) -> bool) -> Story {
+    let found = stories.wait_for(enough).await.map(|story| story.clone());
+    match found {
+        Ok(story) => story,
+        Err(_) => stories.borrow().clone(),
+    }
 }
 
 fn failed(report: &str, why: String) -> Event {

@@ -11,8 +11,10 @@ use url::Url;
 
 use super::story::{self, Story};
 use crate::{
-    domain::{Masks, Outcome, Secret},
+    domain::{Masks, Outcome, Secret, Strategy},
+    execute::Rollout,
     http,
+    plan::Aim,
 };
 
 /// Characters of a section's text and of a field (Slack: Block Kit reference: 3000 and 2000).
@@ -189,7 +191,10 @@ pub fn message(story: &Story) -> Value {
     let mut fields = Vec::new();
     let mut field = |name: &str, value: String| fields.push(mrkdwn(&format!("*{name}*\n{value}"), FIELD));
     if let Some(rollout) = &story.rollout {
-        field("Version", format!("`{}`", escape(rollout.version.as_str())));
+        match rollout.strategy {
+            Strategy::Direct | Strategy::Canary => field("Version", format!("`{}`", escape(story.version_words()))),
+            Strategy::BlueGreen => sides(story, rollout).into_iter().for_each(|(name, value)| field(name, value)),
+        }
         if let Some(end) = &story.end {
             field("Duration", story::duration(end.duration_ms));
         }
@@ -219,7 +224,47 @@ pub fn message(story: &Story) -> Value {
         }
         blocks.push(json!({"type": "section", "text": mrkdwn(&text, SECTION)}));
     }
+    if is_ready_for_production(story) {
+        let prompt = "Ready for production approval? Comment on the pull request: `/ready-for-prod`";
+        blocks.push(json!({"type": "section", "text": mrkdwn(prompt, SECTION)}));
+    }
     json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+/// Whether production is the next step: a new version has proved itself behind the blue-green switch (runbook Scenario 2,
+/// Step 8).
+fn is_ready_for_production(story: &Story) -> bool {
+    let is_blue_green = story.rollout.as_ref().is_some_and(|rollout| rollout.strategy == Strategy::BlueGreen);
+    let is_healthy = story.end.as_ref().is_some_and(|end| end.outcome == Outcome::Healthy);
+    is_blue_green && is_healthy && story.aim() != Aim::RollBack
+}
+
+/// What a blue-green message says of the two sides (runbook Scenario 2, Step 8: Branch, Commit, Previous, Current).
+fn sides(story: &Story, rollout: &Rollout) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    if let Some(branch) = &rollout.git_ref {
+        fields.push(("Branch", format!("`{}`", escape(branch))));
+    }
+    if let Some(sha) = story.sha() {
+        let short = escape(sha.get(..7).unwrap_or(sha));
+        let shown = rollout.commit_url.as_ref().map_or_else(|| format!("`{short}`"), |url| format!("<{}|{short}>", target(url)));
+        fields.push(("Commit", shown));
+    }
+    let version = escape(story.version_words());
+    let previous = story.plan.as_ref().and_then(|plan| plan.previous.as_ref()).map_or("nothing", |version| version.as_str());
+    match story.current() {
+        Some(switched) => {
+            if let Some(from) = &switched.from {
+                fields.push(("Previous", format!("{} (`{}`)", escape(from.instance.as_str()), escape(previous))));
+            }
+            fields.push(("Current", format!("{} (`{version}`)", escape(switched.to.instance.as_str()))));
+        }
+        None => {
+            fields.push(("Version", format!("`{version}`")));
+            fields.push(("Current", format!("`{}`", escape(previous))));
+        }
+    }
+    fields
 }
 
 fn status(story: &Story) -> String {

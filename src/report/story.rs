@@ -1,11 +1,13 @@
 //! A rollout's events folded into what every display shows. Pure: many displays, one story.
 
 use crate::{
-    domain::{ExitStatus, ImageReference, Outcome},
-    execute::{Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
+    config::Rule,
+    domain::{ExitStatus, ImageReference, Outcome, Strategy, Version},
+    execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::Failure,
+    gate::{Judgement, Sample},
     observe::Instance,
-    plan::Plan,
+    plan::{Aim, Plan, Side},
 };
 
 /// What has happened so far.
@@ -21,6 +23,18 @@ pub struct Story {
     pub steps: Vec<Step>,
     /// The instance as last seen.
     pub instance: Option<Instance>,
+    /// How many of the steps were planned; what follows takes them back.
+    pub planned: usize,
+    /// Each time that everyone was sent to one place, in order.
+    pub switches: Vec<Switched>,
+    /// The last look at arriving traffic.
+    pub arrived: Option<Arrived>,
+    /// The rules of the watch.
+    pub rules: Vec<Rule>,
+    /// The ticks of the watch, in order.
+    pub ticks: Vec<Tick>,
+    /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
+    pub safe_after_ms: Option<u64>,
     /// Health probes, in order.
     pub probes: Vec<Probe>,
     /// Smoke tests, in order.
@@ -52,6 +66,34 @@ pub enum Step {
         /// How long it took.
         duration_ms: u64,
     },
+}
+
+/// Everyone was sent to one place.
+#[derive(Debug, Clone)]
+pub struct Switched {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// Where.
+    pub to: Side,
+    /// Where they went before.
+    pub from: Option<Side>,
+    /// How long Traffic Manager took to acknowledge it, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A tick of the watch.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    /// Which, from 1.
+    pub tick: u32,
+    /// Of how many.
+    pub of: u32,
+    /// Since the watch began, in milliseconds.
+    pub after_ms: u64,
+    /// What was read.
+    pub samples: Vec<Sample>,
+    /// What the rules said.
+    pub judgements: Vec<Judgement>,
 }
 
 /// A health probe.
@@ -99,9 +141,10 @@ impl Story {
         match &event.event {
             Happening::Requested { rollout } => self.rollout = Some(rollout.clone()),
             Happening::Planned { image, observed, plan } => {
-                self.image = Some(image.clone());
+                self.image = image.clone();
                 self.instance = observed.instances.first().cloned();
                 self.steps = vec![Step::Waiting; plan.steps.len()];
+                self.planned = plan.steps.len();
                 self.plan = Some(plan.clone());
             }
             Happening::StepStarted { step } => self.set(*step, Step::Running),
@@ -119,6 +162,29 @@ impl Story {
             Happening::StepFinished { step, end: StepEnd::Failed { .. }, duration_ms } => {
                 self.set(*step, Step::Failed { duration_ms: *duration_ms });
             }
+            Happening::TrafficSwitched { to, from, took_ms, .. } => {
+                self.switches.push(Switched { at: event.at, to: to.clone(), from: from.clone(), took_ms: *took_ms });
+            }
+            Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
+            Happening::Tick { tick, of, after_ms, samples, judgements, .. } => self.ticks.push(Tick {
+                tick: *tick,
+                of: *of,
+                after_ms: *after_ms,
+                samples: samples.clone(),
+                judgements: judgements.clone(),
+            }),
+            Happening::TakingBack { steps, .. } => {
+                self.steps.extend(vec![Step::Waiting; steps.len()]);
+                if let Some(plan) = &mut self.plan {
+                    plan.steps.extend(steps.iter().cloned());
+                }
+            }
+            Happening::TrafficSafe { after_ms } => self.safe_after_ms = Some(*after_ms),
+            Happening::WatchStarted { rules, .. } => {
+                self.rules.clone_from(rules);
+                self.ticks.clear();
+            }
+            Happening::Drained { .. } | Happening::Claimed { .. } => {}
             Happening::Diagnosed { diagnosis } => self.diagnosis = Some((**diagnosis).clone()),
             Happening::Warned { text } => self.warnings.push(text.clone()),
             Happening::ReportFailed { report, why } => self.warnings.push(format!("{report} was not told: {why}")),
@@ -139,6 +205,37 @@ impl Story {
     #[must_use]
     pub fn healthy_probe(&self) -> Option<&Probe> {
         self.probes.last().filter(|probe| probe.result.is_good())
+    }
+
+    /// What it is for; a deployment until that is known.
+    #[must_use]
+    pub fn aim(&self) -> Aim {
+        self.rollout.as_ref().map_or(Aim::Deploy, |rollout| rollout.aim)
+    }
+
+    /// The version that it is about: asked for or, in a rollback, gone back to.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        self.rollout.as_ref().and_then(|rollout| rollout.version.as_ref()).or_else(|| self.image.as_ref().map(|image| &image.version))
+    }
+
+    /// The switch that stands: the last one.
+    #[must_use]
+    pub fn current(&self) -> Option<&Switched> {
+        self.switches.last()
+    }
+
+    /// The commit that it is about, where known.
+    #[must_use]
+    pub fn sha(&self) -> Option<&str> {
+        let asked = self.rollout.as_ref().and_then(|rollout| rollout.sha.as_deref());
+        asked.or_else(|| self.plan.as_ref().and_then(|plan| plan.sha.as_deref()))
+    }
+
+    /// The version in words, also where it is not known (yet).
+    #[must_use]
+    pub fn version_words(&self) -> &str {
+        self.version().map_or("the version before", Version::as_str)
     }
 
     /// Whether anything was asked to change: without it, the world is as it was.
@@ -191,17 +288,32 @@ pub fn title(environment: &str) -> String {
 #[must_use]
 pub fn headline(story: &Story) -> String {
     let environment = story.rollout.as_ref().map_or_else(String::new, |rollout| title(rollout.environment.as_str()));
-    match story.end.as_ref().map(|end| end.outcome) {
-        None => format!("🚀 {environment} deployment running"),
-        Some(Outcome::Healthy) => format!("✅ {environment} deployment complete"),
-        Some(Outcome::Unchanged) if story.is_showing_only() && story.probes.is_empty() => {
+    let what = match story.aim() {
+        Aim::Deploy => "deployment",
+        Aim::RollBack => "rollback",
+        Aim::Promote => "promotion",
+        Aim::MakeSafe => "clean-up",
+    };
+    let Some(end) = &story.end else { return format!("🚀 {environment} {what} running") };
+    match (end.outcome, story.aim()) {
+        (Outcome::Healthy, Aim::Deploy) => match story.rollout.as_ref().map(|rollout| rollout.strategy) {
+            Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
+            Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),
+        },
+        (Outcome::Healthy, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => format!("✅ {environment} {what} complete"),
+        (Outcome::Unchanged, _) if story.is_showing_only() && story.probes.is_empty() && story.planned > 0 => {
             format!("📋 Plan for {environment}: nothing was changed")
         }
-        Some(Outcome::Unchanged) => format!("✅ {environment} unchanged: it already runs this version"),
-        Some(Outcome::RolledBack) => format!("↩️ {environment} rolled back"),
-        Some(Outcome::Held) => format!("⏸️ {environment} deployment held: a person must decide"),
-        Some(Outcome::Failed) => format!("❌ {environment} deployment failed"),
-        Some(Outcome::Refused) => format!("⛔ {environment} deployment refused: nothing was touched"),
+        (Outcome::Unchanged, Aim::Deploy) => format!("✅ {environment} unchanged: it already runs this version"),
+        (Outcome::Unchanged, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => {
+            format!("✅ {environment} unchanged: there was nothing to do")
+        }
+        (Outcome::RolledBack, Aim::RollBack) => format!("↩️ {environment} rolled back to {}", story.version_words()),
+        (Outcome::RolledBack, Aim::MakeSafe) => format!("🛟 {environment} made safe: {} serves", story.version_words()),
+        (Outcome::RolledBack, Aim::Deploy | Aim::Promote) => format!("↩️ {environment} deployment rolled back"),
+        (Outcome::Held, _) => format!("⏸️ {environment} {what} held: a person must decide"),
+        (Outcome::Failed, _) => format!("❌ {environment} {what} failed"),
+        (Outcome::Refused, _) => format!("⛔ {environment} {what} refused: nothing was touched"),
     }
 }
 

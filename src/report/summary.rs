@@ -29,6 +29,8 @@ pub fn render(story: &Story) -> String {
     }
     facts(&mut page, story);
     steps(&mut page, story);
+    super::watching::traffic(&mut page, story, text);
+    super::watching::watch(&mut page, story, text);
     smoke(&mut page, story);
     probes(&mut page, story);
     if let Some(diagnosis) = &story.diagnosis {
@@ -57,9 +59,12 @@ fn facts(page: &mut String, story: &Story) {
     };
     row("", " ".into());
     row("---", "---".into());
-    row("Version", code(rollout.version.as_str()));
+    row("Version", code(story.version_words()));
     if let Some(previous) = story.plan.as_ref().and_then(|plan| plan.previous.as_ref()) {
         row("Before", code(previous.as_str()));
+    }
+    if let Some(switched) = story.current() {
+        row("Live", format!("{} ({})", text(switched.to.slot.as_str()), code(switched.to.instance.as_str())));
     }
     row("Environment", text(rollout.environment.as_str()));
     if let Some(url) = &rollout.url {

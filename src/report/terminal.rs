@@ -11,8 +11,8 @@ use crate::{
     domain::{Masks, Outcome},
     execute::{Event, Happening, Rollout, StepEnd},
     failure::Failure,
-    observe::{ContainerPhase, Instance, Provisioning},
-    plan::{Plan, Step},
+    observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
+    plan::{Aim, Plan, Step},
     runner::{Annotation, Annotations, Place, log_safe},
 };
 
@@ -87,7 +87,13 @@ impl Terminal {
         let at = event.at;
         match &event.event {
             Happening::Requested { rollout } => {
-                let head = format!("{} {} → {}", rollout.application, rollout.version, rollout.environment);
+                let what = match rollout.aim {
+                    Aim::Deploy => story.version_words().to_owned(),
+                    Aim::RollBack => format!("rollback to {}", story.version_words()),
+                    Aim::Promote => "promotion of what is held".to_owned(),
+                    Aim::MakeSafe => "making safe what an interrupted run left".to_owned(),
+                };
+                let head = format!("{} {what} → {}", rollout.application, rollout.environment);
                 let head = self.styled(BOLD, &head);
                 self.line(at, &format!("{head}  ({}, rollout {})", rollout.strategy.as_str(), rollout.id));
                 if let Some(actor) = &rollout.actor {
@@ -99,12 +105,17 @@ impl Terminal {
                 }
             }
             Happening::Planned { image, plan, observed } => {
-                self.line(at, &format!("image {}@{}", image.repository, image.digest));
+                if let Some(image) = image {
+                    self.line(at, &format!("image {}@{}", image.repository, image.digest));
+                }
                 if observed.instances.is_empty() {
                     self.line(at, "found no instance: this is the first deployment");
                 }
                 for instance in &observed.instances {
                     self.line(at, &format!("found {}", instance_line(instance)));
+                }
+                if let Some(profile) = &observed.profile {
+                    self.line(at, &format!("found {}", profile_line(profile)));
                 }
                 self.line(at, "plan:");
                 for (index, step) in plan.steps.iter().enumerate() {
@@ -149,6 +160,41 @@ impl Terminal {
                     if result.is_good() || result.excerpt.is_empty() { String::new() } else { format!("\n    {}", result.excerpt) };
                 let _ = path;
                 self.line(at, &format!("  GET {url} {said} ({}){excerpt}", story::duration(result.latency_ms)));
+            }
+            Happening::Claimed { lock } => self.line(at, &format!("claimed: {lock}")),
+            Happening::TrafficSwitched { to, took_ms, .. } => {
+                let text = format!("  100% to {} ({}), acknowledged after {}", to.slot, to.instance, story::duration(*took_ms));
+                let text = self.styled(GREEN, &text);
+                self.line(at, &text);
+            }
+            Happening::Arrival { arrived, after_ms, .. } => {
+                let text = format!("  after {}: {}", story::duration(*after_ms), super::watching::arrival(arrived));
+                self.line(at, &text);
+            }
+            Happening::Drained { from, after_ms, left, .. } => {
+                let left = match left {
+                    Some(0) => "no request arrives there any more".to_owned(),
+                    Some(left) => format!("{left} requests still arrived there at the last look: they come by another way than this name"),
+                    None => "its requests cannot be counted; the time to live has run out".to_owned(),
+                };
+                self.line(at, &format!("  {} after {}: {left}", from.instance, story::duration(*after_ms)));
+            }
+            Happening::WatchStarted { .. } => {}
+            Happening::Tick { tick, of, judgements, standby, .. } => {
+                let style = if super::watching::is_calm(judgements) { FAINT } else { YELLOW };
+                let text = self.styled(style, &format!("  {}", super::watching::tick_line(*tick, *of, judgements, standby.as_ref())));
+                self.line(at, &text);
+            }
+            Happening::TakingBack { steps, .. } => {
+                let text = self.styled(YELLOW, "taking it back: traffic first, then instances");
+                self.line(at, &text);
+                for step in steps {
+                    self.line(at, &format!("  - {step}"));
+                }
+            }
+            Happening::TrafficSafe { after_ms } => {
+                let text = self.styled(GREEN, &format!("  traffic is safe, {} after the decision", story::duration(*after_ms)));
+                self.line(at, &text);
             }
             Happening::StepFinished { end: StepEnd::Done, duration_ms, .. } => {
                 let text = self.styled(GREEN, &format!("✔ done in {}", story::duration(*duration_ms)));
@@ -196,7 +242,7 @@ impl Terminal {
                 self.line(at, url);
             }
             if !story.is_showing_only() {
-                self.annotate(Annotation::Notice, &headline, &format!("{} runs {}", rollout.environment, rollout.version));
+                self.annotate(Annotation::Notice, &headline, &format!("{} runs {}", rollout.environment, story.version_words()));
             }
         }
     }
@@ -221,7 +267,18 @@ fn details(step: &Step) -> String {
         Step::DeleteInstance { why, .. } => format!("\n       because {why}"),
         Step::AwaitHealth { retries, every_seconds, .. } => format!(" (up to {retries} probes, {every_seconds} s apart)"),
         Step::Smoke { paths, .. } => format!(": {}", paths.join(", ")),
-        Step::CreateInstance { .. } | Step::KeepInstance { .. } => String::new(),
+        Step::Observe { rules, every_seconds, .. } => {
+            let rules: Vec<String> = rules.iter().map(super::watching::rule).collect();
+            format!(", every {every_seconds} s: {}", if rules.is_empty() { "no rules".into() } else { rules.join("; ") })
+        }
+        Step::CreateInstance { .. }
+        | Step::KeepInstance { .. }
+        | Step::ContinueInstance { .. }
+        | Step::CreateProfile { .. }
+        | Step::Switch { .. }
+        | Step::VerifyTraffic { .. }
+        | Step::Drain { .. }
+        | Step::MarkStable { .. } => String::new(),
     }
 }
 
@@ -263,6 +320,20 @@ pub fn instance_line(instance: &Instance) -> String {
     line
 }
 
+/// A profile on one line.
+#[must_use]
+pub fn profile_line(profile: &Profile) -> String {
+    let endpoints: Vec<String> = profile
+        .endpoints
+        .iter()
+        .map(|endpoint| match endpoint.state {
+            EndpointState::Enabled => format!("{} on, weight {} ({})", endpoint.name, endpoint.weight.get(), endpoint.monitor),
+            EndpointState::Disabled => format!("{} off", endpoint.name),
+        })
+        .collect();
+    format!("{}: {}, answers are kept {} s", profile.name, endpoints.join(", "), profile.ttl_seconds)
+}
+
 /// The plan as `deploy-action plan` prints it.
 #[must_use]
 pub fn plan_text(plan: &Plan, rollout: &Rollout) -> String {
@@ -271,10 +342,15 @@ pub fn plan_text(plan: &Plan, rollout: &Rollout) -> String {
         rollout.environment,
         plan.strategy.as_str(),
         plan.previous.as_ref().map_or("nothing", |version| version.as_str()),
-        plan.image.version
+        plan.image.as_ref().map_or("what ran before", |image| image.version.as_str())
     );
     for (index, step) in plan.steps.iter().enumerate() {
         text.push_str(&format!("  {}. {step}{}\n", index + 1, details(step)));
+    }
+    let undo = plan.undo(plan.steps.iter().position(|step| matches!(step, Step::MarkStable { .. })).unwrap_or(plan.steps.len()));
+    if !undo.is_empty() {
+        let undo: Vec<String> = undo.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("  If it does not pass: {}.\n", undo.join("; ")));
     }
     for notice in &plan.notices {
         text.push_str(&format!("  note: {notice}\n"));

@@ -1,7 +1,7 @@
 //! Commits and references (GitHub Docs, REST API, "Git database"): creating a reference is atomic, moving one is checked.
 //! Objects are kept without their contents: a commit is its message, its tree's name and its parents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Method;
 use jiff::Timestamp;
@@ -31,12 +31,14 @@ pub(crate) struct Repository {
     commits: BTreeMap<String, Commit>,
     /// By the full name, `refs/heads/main`.
     refs: BTreeMap<String, String>,
+    /// Trees that were made, by their names.
+    trees: BTreeSet<String>,
 }
 
 impl Default for Repository {
     /// `main` and `develop` as they are before anything is pushed.
     fn default() -> Self {
-        let mut repository = Self { commits: BTreeMap::new(), refs: BTreeMap::new() };
+        let mut repository = Self { commits: BTreeMap::new(), refs: BTreeMap::new(), trees: BTreeSet::new() };
         repository.pushed("refs/heads/main", SHA_BEFORE, None);
         repository.pushed("refs/heads/main", SHA, Some(SHA_BEFORE));
         repository.pushed("refs/heads/develop", SHA, Some(SHA_BEFORE));
@@ -82,13 +84,13 @@ impl Repository {
     }
 
     fn has_tree(&self, tree: &str) -> bool {
-        self.commits.values().any(|commit| commit.tree == tree)
+        self.trees.contains(tree) || self.commits.values().any(|commit| commit.tree == tree)
     }
 
     /// Whether `new` can be reached from `old` by going forward only.
     fn is_ahead(&self, new: &str, old: &str) -> bool {
         let mut todo = vec![new.to_owned()];
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         while let Some(sha) = todo.pop() {
             if sha == old {
                 return true;
@@ -119,6 +121,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
             Some(commit) => Reply::json(200, &show_commit(shared, sha, commit)),
             None => error(404, "Not Found"),
         },
+        (&Method::POST, ["trees"]) => create_tree(shared, git, &body),
         (&Method::POST, ["commits"]) => create_commit(shared, git, &body),
         (&Method::POST, ["refs"]) => create_ref(shared, git, &body),
         (&Method::GET, ["ref", name @ ..]) => {
@@ -141,6 +144,23 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
         },
         _ => error(404, "Not Found"),
     }
+}
+
+fn create_tree(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
+    let Some(entries) = body.get("tree").and_then(Value::as_array) else {
+        return error(422, "Invalid request.\n\n\"tree\" wasn't supplied.");
+    };
+    let tree = id(&format!("{entries:?}"));
+    let url = format!("{}/repos/{REPOSITORY}/git", shared.urls().github_api);
+    let show = |entry: &Value| {
+        let content = entry["content"].as_str().unwrap_or_default();
+        let (blob, size) = (id(content), content.len());
+        let blob_url = format!("{url}/blobs/{blob}");
+        json!({"path": entry["path"], "mode": entry["mode"], "type": "blob", "sha": blob, "size": size, "url": blob_url})
+    };
+    let shown: Vec<Value> = entries.iter().map(show).collect();
+    git.trees.insert(tree.clone());
+    Reply::json(201, &json!({"sha": tree, "url": format!("{url}/trees/{tree}"), "tree": shown, "truncated": false}))
 }
 
 fn create_commit(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {

@@ -102,6 +102,8 @@ fn tags(all: BTreeMap<String, String>) -> Tags {
             Some("digest") => tags.digest = value.parse().ok(),
             Some("role") => tags.role = Some(value),
             Some("run") => tags.run = Some(value),
+            Some("previous") => tags.previous = value.parse().ok(),
+            Some("held") => tags.held = Some(value),
             Some("stable-since") => tags.stable_since = value.parse().ok(),
             Some(_) | None => {
                 tags.others.insert(name, value);

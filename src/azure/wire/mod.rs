@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 /// What every tag of the Action begins with.
-pub(super) const TAG: &str = "deploy-action-";
+pub(crate) const TAG: &str = "deploy-action-";
 
 /// Azure writes `null` where it has nothing.
 fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

@@ -72,6 +72,15 @@ pub enum Realised {
 }
 
 impl Realised {
+    /// How many, where it is known.
+    #[must_use]
+    pub const fn requests(&self) -> Option<u64> {
+        match self {
+            Self::Requests { requests } => Some(*requests),
+            Self::Unknown { .. } => None,
+        }
+    }
+
     fn unknown(why: &str) -> Self {
         Self::Unknown { why: why.into() }
     }

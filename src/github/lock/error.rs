@@ -96,11 +96,11 @@ impl LockError {
                     // At a terminal there is no run to ask after.
                     (Alive::Unknown, None) | (Alive::Underway, _) => vec![wait, unlock(repository, environment)],
                 };
-                (FailureKind::Superseded, environment, next)
+                (FailureKind::Claimed, environment, next)
             }
             Self::Unreadable { environment, .. } => {
                 let ask = "ask in the team who locked it, and why".to_owned();
-                (FailureKind::Superseded, environment, vec![ask, unlock(repository, environment)])
+                (FailureKind::Claimed, environment, vec![ask, unlock(repository, environment)])
             }
             Self::Forbidden { environment, .. } => {
                 let give =
@@ -114,7 +114,7 @@ impl LockError {
             Self::Unavailable { environment, .. } => {
                 let status = "look at githubstatus.com, then run the workflow again".to_owned();
                 let own = "if the lock was taken all the same, it is this run's, and free when this run is over".to_owned();
-                (FailureKind::Superseded, environment, vec![status, own])
+                (FailureKind::Claimed, environment, vec![status, own])
             }
         };
         let failure =

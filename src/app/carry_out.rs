@@ -1,0 +1,176 @@
+//! A rollout, from request to reports: claims, reads, plans, carries out. Joins the parts and decides nothing itself.
+
+use tokio::time::Instant;
+
+use super::{Session, claim, prepare, prepare::Prepared};
+use crate::{
+    cli::Format,
+    config::{Config, Environment},
+    domain::{EnvironmentName, ExitStatus, Outcome, RolloutId},
+    execute::{self, Emitter, Ending, Execution, Happening, Rollout},
+    failure::{Failure, FailureKind},
+    plan::{Aim, Plan},
+    report::{Beginning, terminal},
+    request::{Decision, Deploy},
+    runner::log_safe,
+};
+
+/// Whether the plan is carried out or only shown (invariant 8: showing changes nothing, anywhere).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// Carry it out.
+    CarryOut,
+    /// Show it.
+    Show,
+}
+
+/// What is asked of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Bring a version to it.
+    Deploy(Deploy),
+    /// Go back.
+    RollBack(Decision),
+    /// Trust what is held.
+    Promote(Decision),
+    /// Make safe what an interrupted run left.
+    MakeSafe(Decision),
+}
+
+impl Asked {
+    /// Of which environment.
+    pub(super) const fn environment(&self) -> &EnvironmentName {
+        match self {
+            Self::Deploy(deploy) => &deploy.environment,
+            Self::RollBack(decision) | Self::Promote(decision) | Self::MakeSafe(decision) => &decision.environment,
+        }
+    }
+
+    /// What a plan for it is for.
+    pub(super) const fn aim(&self) -> Aim {
+        match self {
+            Self::Deploy(_) => Aim::Deploy,
+            Self::RollBack(_) => Aim::RollBack,
+            Self::Promote(_) => Aim::Promote,
+            Self::MakeSafe(_) => Aim::MakeSafe,
+        }
+    }
+}
+
+/// The rollout as the reports are told of it.
+pub(super) fn rollout(session: &Session, config: &Config, environment: &Environment, asked: &Asked, id: &RolloutId) -> Rollout {
+    let (version, sha, git_ref, actor) = match asked {
+        Asked::Deploy(deploy) => (Some(deploy.version.clone()), deploy.sha.as_ref(), deploy.git_ref.clone(), deploy.actor.clone()),
+        Asked::RollBack(decision) | Asked::Promote(decision) | Asked::MakeSafe(decision) => {
+            (decision.version.clone(), None, None, decision.actor.clone())
+        }
+    };
+    Rollout {
+        id: id.clone(),
+        aim: asked.aim(),
+        application: config.application.clone(),
+        environment: environment.name.clone(),
+        strategy: environment.strategy,
+        resource_group: environment.resource_group.clone(),
+        instance: prepare::instance_words(environment),
+        version,
+        commit_url: sha.and_then(|sha| session.runner.commit_url(sha.as_str())),
+        sha: sha.map(ToString::to_string),
+        git_ref,
+        actor,
+        repository: session.runner.repository().map(str::to_owned),
+        run_url: session.runner.run_url(),
+        url: environment.url.as_ref().map(execute::shown),
+        dashboard: config.notify.dashboard.as_ref().map(execute::shown),
+        docs: config.notify.docs.as_ref().map(execute::shown),
+    }
+}
+
+/// Carries out what is asked, or shows its plan. `id` is the rollout's id. Once the request has been checked every way out is
+/// an ending, told to the reports, with the outputs written.
+///
+/// # Errors
+/// What [`prepare::check`] finds: nothing has been sent yet.
+pub(super) async fn carry_out(
+    session: &Session,
+    config: &Config,
+    asked: &Asked,
+    id: &RolloutId,
+    intent: Intent,
+) -> Result<Ending, Failure> {
+    let begun = Instant::now();
+    let Some(environment) = config.environments.get(asked.environment()) else {
+        let what = format!("environment {} is not configured", asked.environment());
+        return Err(Failure::new(FailureKind::Request, what, session.inputs.config.display().to_string()));
+    };
+    prepare::check(config, environment, asked, &session.inputs.container_secrets)?;
+    session.inputs.azure.login()?;
+    let told = rollout(session, config, environment, asked, id);
+    let beginning = if session.runner.saved("rollout").is_some() { Beginning::Resumed } else { Beginning::New };
+    let (emitter, reports) = session.reports(config, id, intent, beginning);
+    emitter.emit(Happening::Requested { rollout: told.clone() });
+    if intent == Intent::CarryOut
+        && let Err(error) = session.begin(&told)
+    {
+        emitter.emit(Happening::Warned {
+            text: format!("GITHUB_STATE cannot be written ({error}): an interrupted run could not be finished"),
+        });
+    }
+    for name in &session.inputs.unmaskable {
+        emitter.emit(Happening::Warned { text: format!("the secret {name} is too short to be masked in logs") });
+    }
+    let ending = match intent {
+        Intent::Show => match prepare::prepare(session, config, environment, asked, &told, &emitter).await {
+            Err(failure) => Ending::refused(failure),
+            Ok(prepared) => {
+                show(session, &prepared.plan, &told);
+                Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None }
+            }
+        },
+        Intent::CarryOut => alone(session, config, environment, asked, &told, &emitter).await,
+    };
+    ending.tell(&emitter, begun.elapsed());
+    drop(emitter);
+    let story = reports.finish(super::REPORTS_LIMIT).await;
+    if let Err(error) = session.end(&ending, &story) {
+        eprintln!("warning: GITHUB_OUTPUT cannot be written: {error}");
+    }
+    Ok(ending)
+}
+
+/// Claims the environment, carries out what is asked, and gives the claim back.
+async fn alone(session: &Session, config: &Config, environment: &Environment, asked: &Asked, told: &Rollout, emitter: &Emitter) -> Ending {
+    let held = match claim::claim(session, environment, asked, told, emitter).await {
+        Ok(held) => held,
+        Err(failure) => return Ending::refused(failure),
+    };
+    // What was read before the claim may have changed since: the world is read by whoever has it for themselves.
+    let ending = match prepare::prepare(session, config, environment, asked, told, emitter).await {
+        Err(failure) => Ending::refused(failure),
+        Ok(Prepared { azure, body, plan, hands }) => {
+            let execution = Execution {
+                azure: &azure,
+                http: &session.http,
+                environment,
+                metrics: config.metrics.as_ref(),
+                plan: &plan,
+                body: body.as_ref(),
+                run_url: told.run_url.as_deref(),
+                emitter,
+                cancel: session.cancel.clone(),
+            };
+            execute::run(hands, &execution).await
+        }
+    };
+    claim::release(held, emitter).await;
+    ending
+}
+
+/// Prints the plan, at a terminal for people or as JSON for programs.
+fn show(session: &Session, plan: &Plan, told: &Rollout) {
+    let text = match session.inputs.format {
+        Format::Text => terminal::plan_text(plan, told),
+        Format::Json => serde_json::to_string_pretty(plan).unwrap_or_default(),
+    };
+    println!("{}", session.inputs.masks.scrub(&log_safe(&text)));
+}

@@ -1,0 +1,353 @@
+//! Reading the world and planning: everything that the executor needs, made without a request that changes anything.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Session, carry_out::Asked, wiring};
+use crate::{
+    azure::{ResourceManager, container_groups, definition, traffic_manager},
+    config::{BlueGreen, Config, Environment, IpType},
+    domain::{ImageReference, InstanceName, Role, Secret, Slot, Strategy},
+    execute::{Emitter, Hands, Happening, Rollout},
+    failure::{Failure, FailureKind},
+    gate,
+    observe::{Instance, Observed, Tags},
+    plan::{self, Aim, Plan, blue_green},
+    registry,
+    request::Deploy,
+};
+
+/// What is known once the world has been read: everything that the executor needs.
+pub(super) struct Prepared {
+    pub(super) azure: ResourceManager,
+    pub(super) body: Option<serde_json::Value>,
+    pub(super) plan: Plan,
+    pub(super) hands: Hands,
+}
+
+/// The environment's instances in a word: one name, or the slots'.
+pub(super) fn instance_words(environment: &Environment) -> String {
+    match &environment.blue_green {
+        Some(blue_green) => format!("{} | {}", blue_green.blue.instance, blue_green.green.instance),
+        None => environment.instance.to_string(),
+    }
+}
+
+/// What is checked before any request is sent: this environment can be deployed by this version of the Action, and all
+/// that it names was given.
+///
+/// # Errors
+/// A request or configuration failure (exit status 2).
+pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, secrets: &BTreeMap<String, Secret>) -> Result<(), Failure> {
+    let configuration = |what: String| {
+        Failure::new(FailureKind::Configuration, what, format!("environment {}", environment.name)).meaning("nothing was touched")
+    };
+    match environment.strategy {
+        Strategy::Direct => {}
+        Strategy::BlueGreen => blue_green_fits(config, environment, configuration)?,
+        Strategy::Canary => {
+            let what = format!("strategy {} is not carried out by this version of deploy-action", environment.strategy.as_str());
+            return Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
+                .meaning("nothing was touched")
+                .next("deploy an environment with `strategy: direct` or `blue-green`, or use a version of deploy-action that has this strategy"));
+        }
+    }
+    if environment.container.ip == IpType::None {
+        return Err(configuration("`container.ip: none` leaves the health gate nothing to ask, and a gate passes on evidence only".into())
+            .next("give the instance an address: `ip: public`, or `ip: private` with a runner inside that network"));
+    }
+    let Asked::Deploy(_) = asked else { return Ok(()) };
+    let missing: Vec<&str> = environment.secrets.iter().map(String::as_str).filter(|name| !secrets.contains_key(*name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} is named in `secrets` but not given in the input container-secrets", missing.join(", "));
+    Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
+        .meaning("nothing was touched: the container would start without it")
+        .next(format!(
+            "add a line to the step's `container-secrets`: {0}=${{{{ secrets.{0} }}}}",
+            missing.first().copied().unwrap_or("NAME")
+        )))
+}
+
+/// What the blue-green strategy asks of a configuration beside what every strategy does.
+fn blue_green_fits(config: &Config, environment: &Environment, wrong: impl Fn(String) -> Failure) -> Result<(), Failure> {
+    let Some(blue_green) = &environment.blue_green else {
+        return Err(wrong("the slots of the blue-green strategy are not configured".into()));
+    };
+    if environment.container.ip != IpType::Public || !environment.container.subnets.is_empty() {
+        return Err(wrong("a container group in a virtual network has no public name, and cannot stand behind Traffic Manager".into())
+            .next("use `container.ip: public` without `subnets`, or `strategy: direct`"));
+    }
+    if environment.container.dns_label.is_some() {
+        return Err(wrong("`container.dns-label` would give both slots the same name".into())
+            .next("leave it out: each slot's instance then has its own name"));
+    }
+    match &blue_green.observe {
+        Some(observe) => gate::check(&blue_green::with_health(&observe.rules), config.metrics.as_ref()),
+        None => Ok(()),
+    }
+}
+
+/// Reads the world and plans. Sends no request that changes anything (invariant 8).
+///
+/// # Errors
+/// Whatever keeps a plan from being made; nothing has been touched.
+pub(super) async fn prepare(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    told: &Rollout,
+    emitter: &Emitter,
+) -> Result<Prepared, Failure> {
+    let azure = wiring::azure(session, wiring::on_retry(emitter))?;
+    let work = async {
+        match (&environment.blue_green, asked) {
+            (None, Asked::Deploy(deploy)) => direct(session, config, environment, deploy, told, emitter, &azure).await,
+            (Some(blue_green), asked) => slots(session, config, environment, blue_green, asked, told, emitter, &azure).await,
+            (None, Asked::RollBack(_) | Asked::Promote(_) | Asked::MakeSafe(_)) => {
+                Err(Failure::new(FailureKind::Internal, "this is not asked of an environment without slots", environment.name.as_str()))
+            }
+        }
+    };
+    let mut cancel = session.cancel.clone();
+    let (body, plan, image, observed) = tokio::select! {
+        biased;
+        signal = cancel.asked() => return Err(cancelled(signal)),
+        made = work => made.map_err(untouched)?,
+    };
+    let sources = match &config.metrics {
+        Some(metrics) if environment.blue_green.is_some() => {
+            let every = environment.blue_green.as_ref().and_then(|blue_green| blue_green.observe.as_ref()).map(|observe| observe.every);
+            let every = every.unwrap_or(environment.health.every);
+            Some(gate::Sources::new(metrics, every, session.http.clone(), session.inputs.prometheus_token.clone()).map_err(untouched)?)
+        }
+        Some(_) | None => None,
+    };
+    let hands = Hands::new(&observed, sources);
+    emitter.emit(Happening::Planned { image, observed: Box::new(observed), plan: plan.clone() });
+    Ok(Prepared { azure, body, plan, hands })
+}
+
+type Made = (Option<serde_json::Value>, Plan, Option<ImageReference>, Observed);
+
+/// The image at its registry.
+async fn image(session: &Session, config: &Config, deploy: &Deploy, emitter: &Emitter) -> Result<ImageReference, Failure> {
+    let login = session.registry_login();
+    let digest = registry::resolve(&session.http, &config.image, &deploy.version, login.as_ref(), &wiring::on_retry(emitter)).await?;
+    Ok(ImageReference { repository: config.image.clone(), version: deploy.version.clone(), digest })
+}
+
+/// The container group as it is wanted.
+fn body(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    name: &InstanceName,
+    image: &ImageReference,
+    tags: &Tags,
+) -> Result<serde_json::Value, Failure> {
+    definition::body(&definition::Wanted {
+        name,
+        location: &config.location,
+        container: &environment.container,
+        image,
+        env: &environment.env,
+        secrets: &session.inputs.container_secrets,
+        secret_env: &environment.secrets,
+        registry: session.registry_login(),
+        tags,
+    })
+}
+
+async fn direct(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    deploy: &Deploy,
+    told: &Rollout,
+    emitter: &Emitter,
+    azure: &ResourceManager,
+) -> Result<Made, Failure> {
+    let group = environment.resource_group.as_str();
+    // Reads that do not depend on each other: the image at its registry, and the group and instance at Azure.
+    let world = async {
+        let existence = container_groups::resource_group_exists(azure, group).await?;
+        wiring::require(existence, environment, &config.location)?;
+        Ok::<_, Failure>(container_groups::get(azure, group, &environment.instance).await?)
+    };
+    let (image, instance) = tokio::try_join!(image(session, config, deploy, emitter), world)?;
+    let tags = tags(told, &image, Role::Stable, instance.as_ref(), instance.as_ref());
+    let body = body(session, config, environment, &environment.instance, &image, &tags)?;
+    let comparison = instance.as_ref().map(|instance| definition::compare(instance, &body));
+    let existing = instance.as_ref().zip(comparison.as_ref());
+    let plan = plan::direct(&told.id, environment, &image, existing, notices(session, environment));
+    let observed = Observed { instances: instance.into_iter().collect(), profile: None, at: Timestamp::now() };
+    Ok((Some(body), plan, Some(image), observed))
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a plan is made of, each once")]
+async fn slots(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    blue_green: &BlueGreen,
+    asked: &Asked,
+    told: &Rollout,
+    emitter: &Emitter,
+    azure: &ResourceManager,
+) -> Result<Made, Failure> {
+    let image = async {
+        match asked {
+            Asked::Deploy(deploy) => image(session, config, deploy, emitter).await.map(Some),
+            Asked::RollBack(_) | Asked::Promote(_) | Asked::MakeSafe(_) => Ok(None),
+        }
+    };
+    let (image, observed) = tokio::try_join!(image, observe(config, environment, blue_green, azure))?;
+    let mut notices = notices(session, environment);
+    if let Some(profile) = &observed.profile {
+        let group = &environment.resource_group;
+        let ours = [blue_green.blue.endpoint.as_str(), blue_green.green.endpoint.as_str()];
+        // A rollback goes through whatever is there: it may be what mends it.
+        if asked.aim() == Aim::Deploy
+            && let Some(failure) = traffic_manager::refuse(profile, group, &ours)
+        {
+            return Err(failure);
+        }
+        notices.extend(traffic_manager::warnings(profile, group, &ours));
+    }
+    let world = blue_green::World { rollout: &told.id, environment, blue_green, observed: &observed, repository: &config.image };
+    let (body, plan) = match (asked, &image) {
+        (Asked::Deploy(_), Some(image)) => {
+            let previous = Slot::BOTH.into_iter().find_map(|slot| {
+                let side = blue_green.slot(slot);
+                let profile = observed.profile.as_ref()?;
+                profile.endpoint(&side.endpoint).filter(|endpoint| endpoint.state == crate::observe::EndpointState::Enabled)?;
+                observed.instance(&side.instance)
+            });
+            let wanted = |slot: Slot| {
+                let name = &blue_green.slot(slot).instance;
+                let existing = observed.instance(name);
+                let tags = tags(told, image, Role::Canary, existing, previous);
+                let body = body(session, config, environment, name, image, &tags)?;
+                let comparison = existing.map(|existing| definition::compare(existing, &body));
+                Ok::<_, Failure>((body, comparison))
+            };
+            let ((blue_body, blue), (green_body, green)) = (wanted(Slot::Blue)?, wanted(Slot::Green)?);
+            let wanted = blue_green::Wanted { image, blue: blue.as_ref(), green: green.as_ref() };
+            let plan = blue_green::deploy(&world, &wanted, notices)?;
+            let body = if plan.subject == blue_green.blue.instance { blue_body } else { green_body };
+            (Some(body), plan)
+        }
+        (Asked::RollBack(decision), _) => (None, blue_green::rollback(&world, decision.version.as_ref())?),
+        (Asked::Promote(_), _) => (None, blue_green::promote(&world)?),
+        (Asked::MakeSafe(_), _) | (Asked::Deploy(_), None) => (None, blue_green::make_safe(&world)?),
+    };
+    let image = image.or_else(|| plan.image.clone());
+    Ok((body, plan, image, observed))
+}
+
+/// Both slots' instances and the profile in front of them.
+pub(super) async fn observe(
+    config: &Config,
+    environment: &Environment,
+    blue_green: &BlueGreen,
+    azure: &ResourceManager,
+) -> Result<Observed, Failure> {
+    let group = environment.resource_group.as_str();
+    let existence = async {
+        let existence = container_groups::resource_group_exists(azure, group).await?;
+        wiring::require(existence, environment, &config.location)
+    };
+    let instance = |name| async move { container_groups::get(azure, group, name).await.map_err(Failure::from) };
+    let profile = async { traffic_manager::get(azure, group, &blue_green.profile.name).await.map_err(Failure::from) };
+    let ((), blue, green, profile) =
+        tokio::try_join!(existence, instance(&blue_green.blue.instance), instance(&blue_green.green.instance), profile)?;
+    Ok(Observed { instances: blue.into_iter().chain(green).collect(), profile, at: Timestamp::now() })
+}
+
+/// Whether an earlier run left an environment with slots half-way.
+pub(super) enum HalfWay {
+    /// It did not.
+    No,
+    /// It did, and nobody decided that it should stay like this.
+    Yes,
+    /// A person must decide; why.
+    Held(String),
+}
+
+/// Looks whether an earlier run left the environment half-way. Reads only.
+///
+/// # Errors
+/// When Azure cannot be read, or nobody can tell what is live.
+pub(super) async fn is_left_half_way(session: &Session, config: &Config, environment: &Environment) -> Result<HalfWay, Failure> {
+    let Some(blue_green) = &environment.blue_green else { return Ok(HalfWay::No) };
+    let azure = wiring::azure(session, wiring::print_retries())?;
+    let observed = observe(config, environment, blue_green, &azure).await?;
+    let held =
+        observed.instances.iter().filter(|instance| blue_green::is_unproven(instance)).find_map(|instance| instance.tags.held.clone());
+    if let Some(why) = held {
+        return Ok(HalfWay::Held(why));
+    }
+    let id = session.rollout_id(&environment.name)?;
+    let world = blue_green::World { rollout: &id, environment, blue_green, observed: &observed, repository: &config.image };
+    Ok(if blue_green::make_safe(&world)?.changes_anything() { HalfWay::Yes } else { HalfWay::No })
+}
+
+fn cancelled(signal: &str) -> Failure {
+    Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), "this workflow run")
+        .meaning("nothing was changed")
+        .next("run the workflow again when you want it deployed")
+}
+
+/// What a reader should know before it starts.
+fn notices(session: &Session, environment: &Environment) -> Vec<String> {
+    let mut notices = Vec::new();
+    if session.pulls_with_the_workflows_token() {
+        notices.push(
+            "registry-password is the workflow's own token, which ends with this job: Azure could not pull the image again after a \
+             later restart. Give a token with read:packages, or `container.registry-identity`."
+                .into(),
+        );
+    }
+    if !environment.secrets.is_empty() {
+        notices.push(format!(
+            "Azure does not give secret values back, so a changed value of {} alone is not noticed: change any value under `env` to \
+             have it rolled out.",
+            environment.secrets.join(", ")
+        ));
+    }
+    notices
+}
+
+/// Everything that fails before the plan is made has touched nothing, and says so.
+fn untouched(mut failure: Failure) -> Failure {
+    if failure.consequence.is_empty() {
+        failure.consequence = "nothing was touched; what ran before still runs".into();
+    }
+    failure
+}
+
+/// The Action's tags (DESIGN "The world is the journal"). `existing` is the instance that is written, `live` the one that
+/// serves now: what a rollback would go back to.
+fn tags(told: &Rollout, image: &ImageReference, role: Role, existing: Option<&Instance>, live: Option<&Instance>) -> Tags {
+    let previous = live.and_then(|live| match live.tags.version.as_ref() {
+        Some(version) if *version == image.version => live.tags.previous.clone(),
+        version => version.cloned(),
+    });
+    Tags {
+        rollout: Some(told.id.clone()),
+        version: Some(image.version.clone()),
+        sha: told.sha.clone(),
+        digest: Some(image.digest.clone()),
+        role: Some(role.as_str().to_owned()),
+        run: told.run_url.clone(),
+        previous,
+        stable_since: None,
+        held: None,
+        // A PUT replaces all tags: those that other people or policies put there stay theirs.
+        others: existing.map(|instance| instance.tags.others.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,380 @@
+//! Steps on traffic: sending everyone to one endpoint, seeing that they arrive, and that nobody is left behind. One Traffic
+//! Manager request a change (invariant 3); a change that a person made meanwhile is never fought.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{
+    Arrived, Execution, Hands, Happening, HttpResult,
+    hands::{Certainty, Direction},
+    instances::during,
+    millis,
+};
+use crate::{
+    azure::{
+        container_groups,
+        traffic_manager::{self, Change, EndpointChange, NewProfile, Put, Traffic},
+    },
+    domain::{InstanceName, Share, Weight},
+    failure::{Failure, FailureKind},
+    gate,
+    observe::{MonitorStatus, Profile, same_host},
+    plan::Side,
+};
+
+/// Requests of the last look that must arrive where people were sent for the switch to count as done.
+const ARRIVED: f64 = 0.95;
+
+/// The longest time between two looks at arriving traffic.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How a person finds the profile.
+fn resource(execution: &Execution<'_>, profile: &str) -> String {
+    format!("Traffic Manager profile {}/{profile}", execution.environment.resource_group)
+}
+
+/// Sends everyone to `to`, in one request. Where `kept` is the profile as this run last saw it, nothing is read before: that is
+/// how a rollback is one round trip.
+pub(super) async fn switch(
+    index: usize,
+    to: &Side,
+    from: Option<&Side>,
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
+    let Some(profile) = hands.profile.clone() else {
+        return Err(Failure::new(FailureKind::Internal, "the profile was not read before it was to be changed", "this run"));
+    };
+    let begun = Instant::now();
+    let target = target(to, &profile, hands, execution).await?;
+    if hands.certainty == Certainty::Unsure || !is_sent_to_alone(&profile, to) {
+        let document = traffic_manager::changed(&profile, &change(to, target, &profile, execution))?;
+        hands.certainty = Certainty::Unsure;
+        let group = &execution.environment.resource_group;
+        let put = traffic_manager::put(execution.azure, group, &profile, &document).await.map_err(|error| during(error.into()))?;
+        let now = settled(put, &profile.name, execution)?;
+        if !is_sent_to_alone(&now, to) {
+            let on: Vec<&str> = now.enabled().map(|endpoint| endpoint.name.as_str()).collect();
+            let what = format!("people should be sent to {} alone, and the endpoints that are on are: {}", to.endpoint, on.join(", "));
+            return Err(Failure::new(FailureKind::Interfered, what, resource(execution, &profile.name))
+                .meaning("somebody else changed the traffic at the same moment")
+                .next("find out who (Azure's activity log), then run the workflow again"));
+        }
+        hands.certainty = Certainty::Sure;
+        hands.profile = Some(now);
+    }
+    execution.emitter.emit(Happening::TrafficSwitched {
+        step: index,
+        to: to.clone(),
+        from: from.cloned(),
+        took_ms: millis(begun.elapsed()),
+    });
+    Ok(())
+}
+
+/// Makes the profile, sending everyone to `to`.
+pub(super) async fn create(
+    index: usize,
+    name: &str,
+    dns_name: &InstanceName,
+    to: &Side,
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let environment = execution.environment;
+    let fqdn = fqdn(&to.instance, hands, execution).await?;
+    let change = Change {
+        endpoints: vec![EndpointChange { name: to.endpoint.clone(), target: Some(fqdn), traffic: Traffic::On(Weight::FULL) }],
+        rollout: Some(execution.plan.rollout.clone()),
+        run: execution.run_url.map(str::to_owned),
+    };
+    let wanted = NewProfile {
+        dns_name: dns_name.as_str(),
+        port: environment.container.port,
+        health: &environment.container.health,
+        change: &change,
+    };
+    let put =
+        traffic_manager::create(execution.azure, &environment.resource_group, name, &wanted).await.map_err(|error| during(error.into()))?;
+    hands.profile = Some(settled(put, name, execution)?);
+    execution.emitter.emit(Happening::TrafficSwitched { step: index, to: to.clone(), from: None, took_ms: millis(begun.elapsed()) });
+    Ok(())
+}
+
+/// Whether everyone is sent to `to`, and nobody elsewhere.
+fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
+    profile.enabled().count() == 1 && profile.enabled().all(|endpoint| endpoint.name.eq_ignore_ascii_case(&to.endpoint))
+}
+
+/// The profile after a write.
+fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result<Profile, Failure> {
+    match put {
+        Put::Done(profile) => Ok(profile),
+        Put::Superseded(_) => Err(Failure::new(
+            FailureKind::Interfered,
+            format!("{name} is neither what it was nor what it was told to become: somebody else changed it at the same moment"),
+            resource(execution, name),
+        )
+        .meaning("this run did not write it again: where traffic goes is what somebody else set")
+        .next(format!("look at it: az network traffic-manager profile show -g {} -n {name}", execution.environment.resource_group))),
+    }
+}
+
+/// Everyone to `to`: whatever else is on goes off, in the same request.
+fn change(to: &Side, target: Option<String>, profile: &Profile, execution: &Execution<'_>) -> Change {
+    let others = profile.enabled().filter(|endpoint| !endpoint.name.eq_ignore_ascii_case(&to.endpoint));
+    let off = others.map(|endpoint| EndpointChange { name: endpoint.name.clone(), target: None, traffic: Traffic::Off });
+    let on = EndpointChange { name: to.endpoint.clone(), target, traffic: Traffic::On(Weight::FULL) };
+    Change {
+        endpoints: std::iter::once(on).chain(off).collect(),
+        rollout: Some(execution.plan.rollout.clone()),
+        run: execution.run_url.map(str::to_owned),
+    }
+}
+
+/// The host that the endpoint of `to` must name: asked of Azure only where the endpoint does not name one yet.
+async fn target(to: &Side, profile: &Profile, hands: &Hands, execution: &Execution<'_>) -> Result<Option<String>, Failure> {
+    let known = hands.fqdns.get(&to.instance);
+    match (profile.endpoint(&to.endpoint), known) {
+        (Some(endpoint), Some(fqdn)) if same_host(&endpoint.target, fqdn) => Ok(None),
+        (_, Some(fqdn)) => Ok(Some(fqdn.clone())),
+        (Some(_), None) if hands.direction == Direction::Back => Ok(None),
+        (_, None) => fqdn(&to.instance, hands, execution).await.map(Some),
+    }
+}
+
+/// The instance's public name. Always read: Azure may add a hash to the label.
+async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Result<String, Failure> {
+    if let Some(fqdn) = hands.fqdns.get(instance) {
+        return Ok(fqdn.clone());
+    }
+    let group = &execution.environment.resource_group;
+    let found = container_groups::get(execution.azure, group, instance).await.map_err(|error| during(error.into()))?;
+    found.and_then(|found| found.fqdn).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Traffic,
+            format!("{instance} has no public name, so nobody can be sent to it"),
+            format!("container group {group}/{instance}"),
+        )
+        .next("give it `container.ip: public` and no `subnets`; a container group in a virtual network cannot stand behind Traffic Manager")
+    })
+}
+
+/// Refuses when an endpoint that is on sends people to `instance` (invariant 2). Without a profile there is nobody to send.
+pub(super) async fn nobody_is_sent_to(instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
+    let Some(blue_green) = &execution.environment.blue_green else { return Ok(()) };
+    let group = &execution.environment.resource_group;
+    let (profile, found) = tokio::try_join!(
+        traffic_manager::get(execution.azure, group, &blue_green.profile.name),
+        container_groups::get(execution.azure, group, instance)
+    )
+    .map_err(|error| during(error.into()))?;
+    let (Some(profile), Some(fqdn)) = (profile, found.and_then(|found| found.fqdn)) else { return Ok(()) };
+    match profile.enabled().find(|endpoint| same_host(&endpoint.target, &fqdn)) {
+        None => Ok(()),
+        Some(endpoint) => Err(Failure::new(
+            FailureKind::Interfered,
+            format!("{instance} was to be deleted, and {} sends people to it", endpoint.name),
+            resource(execution, &profile.name),
+        )
+        .meaning(format!("{instance} was left as it is, serving"))
+        .next("find out who switched that endpoint on (Azure's activity log), then run the workflow again")),
+    }
+}
+
+/// Notices what a person, or another run, changed in the profile since this run last saw or wrote it.
+///
+/// # Errors
+/// `Interfered` when a person did, `Superseded` when another rollout did.
+pub(super) fn unchanged(before: &Profile, now: &Profile, execution: &Execution<'_>) -> Result<(), Failure> {
+    let changes = traffic_manager::differs(before, now);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let by_rollout = now.tags.rollout != before.tags.rollout;
+    let rollout = now.tags.rollout.as_ref().map_or_else(|| "another rollout".to_owned(), |rollout| format!("rollout {rollout}"));
+    let link = now.tags.run.as_deref().map_or_else(String::new, |run| format!(" ({run})"));
+    let (kind, who) =
+        if by_rollout { (FailureKind::Superseded, format!("{rollout}{link}")) } else { (FailureKind::Interfered, "somebody".to_owned()) };
+    let failure =
+        Failure::new(kind, format!("{who} changed the traffic during this run: {}", changes.join("; ")), resource(execution, &now.name));
+    Err(if by_rollout {
+        failure
+            .meaning("this run stopped and changed nothing more; the other run says where traffic goes")
+            .next("look at the other run; deploy again if this version is the one you want")
+    } else {
+        failure.meaning("this run stopped rather than fighting a person: traffic stays as it was set by hand, both instances run").next(
+            format!("decide: `command: rollback` goes back to the version before, `command: promote` keeps {}", execution.plan.subject),
+        )
+    })
+}
+
+/// Where an instance is probed and read: its own address.
+pub(super) fn address(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Option<gate::Target> {
+    let ip = hands.ips.get(instance)?;
+    Some(gate::Target { host: ip.clone(), port: execution.environment.container.port })
+}
+
+/// Waits until requests arrive at `to` and hardly any at `from`: the profile's monitor says Online, the instances' own request
+/// counters show the realised share, and the public address answers. Within the time to live plus a margin, or it failed.
+pub(super) async fn verify(
+    index: usize,
+    to: &Side,
+    from: Option<&Side>,
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
+    let environment = execution.environment;
+    let ttl = hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds);
+    let limit = Duration::from_secs(ttl) + environment.margin();
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    hands.learn(to, execution).await?;
+    if let Some(from) = from {
+        hands.learn(from, execution).await?;
+    }
+    let last = loop {
+        ticks.tick().await;
+        let arrived = look(to, from, hands, execution).await?;
+        execution.emitter.emit(Happening::Arrival { step: index, after_ms: millis(begun.elapsed()), arrived: arrived.clone() });
+        if has_arrived(&arrived, begun.elapsed() >= Duration::from_secs(ttl)) {
+            return Ok(());
+        }
+        if begun.elapsed() >= limit {
+            break arrived;
+        }
+    };
+    Err(not_arrived(to, limit, ttl, &last, hands, execution))
+}
+
+/// What one look at arriving traffic shows.
+async fn look(to: &Side, from: Option<&Side>, hands: &mut Hands, execution: &Execution<'_>) -> Result<Arrived, Failure> {
+    let environment = execution.environment;
+    let timeout = environment.health.timeout;
+    let name = hands.profile.as_ref().map_or_else(String::new, |profile| profile.name.clone());
+    let public = async {
+        let url = environment.url.as_ref()?.join(environment.container.health.trim_start_matches('/')).ok()?;
+        Some(gate::get(execution.http, &url, timeout).await)
+    };
+    let profile = tokio::time::timeout(timeout, traffic_manager::get(execution.azure, &environment.resource_group, &name));
+    let targets: Vec<gate::Target> =
+        [Some(to), from].into_iter().flatten().filter_map(|side| address(&side.instance, hands, execution)).collect();
+    let standby = async {
+        match from.and_then(|from| address(&from.instance, hands, execution)) {
+            Some(target) => Some(health(&target, execution).await),
+            None => None,
+        }
+    };
+    let (public, profile, standby) = tokio::join!(public, profile, standby);
+    let counts = match &mut hands.sources {
+        Some(sources) => sources.request_counts(&targets).await,
+        None => Vec::new(),
+    };
+    hands.note_standby(standby.as_ref());
+    let monitor = match profile {
+        Ok(Ok(Some(now))) => {
+            if let Some(before) = &hands.profile {
+                unchanged(before, &now, execution)?;
+            }
+            now.endpoint(&to.endpoint).map(|endpoint| endpoint.monitor.clone())
+        }
+        // Azure does not say just now: the next look may.
+        Ok(Ok(None) | Err(_)) | Err(_) => None,
+    };
+    let requests = |index: usize| counts.get(index).and_then(|count| count.realised.requests());
+    let (new, old) = (requests(0), requests(1));
+    let requests = new.map(|new| new + old.unwrap_or(0));
+    let share = match (new, requests) {
+        (Some(new), Some(all)) if all > 0 => share(new, all),
+        _ => None,
+    };
+    Ok(Arrived { intended: Share::ALL, realised: share, requests, monitor, public })
+}
+
+/// `part` of `all` as a share.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a ratio between 0 and 1")]
+fn share(part: u64, all: u64) -> Option<Share> {
+    Share::from_ppm((part as f64 / all as f64 * 1e6).round() as u32)
+}
+
+/// Whether this look shows that people have arrived. Counters are the best evidence; where there are none, or nobody asks,
+/// the monitor and the public address must be good and every old answer must have run out (`ttl_is_over`).
+fn has_arrived(arrived: &Arrived, ttl_is_over: bool) -> bool {
+    let monitored = matches!(arrived.monitor, Some(MonitorStatus::Online | MonitorStatus::Unmonitored));
+    let answers = arrived.public.as_ref().is_none_or(HttpResult::is_good);
+    let moved = match arrived.realised {
+        Some(share) => share.ratio() >= ARRIVED,
+        None => ttl_is_over,
+    };
+    monitored && answers && moved
+}
+
+fn not_arrived(to: &Side, limit: Duration, ttl: u64, last: &Arrived, hands: &Hands, execution: &Execution<'_>) -> Failure {
+    let profile = hands.profile.as_ref().map_or("", |profile| profile.name.as_str());
+    let (group, endpoint, instance) = (&execution.environment.resource_group, &to.endpoint, &to.instance);
+    let why = match (&last.monitor, last) {
+        (Some(MonitorStatus::Degraded), _) => format!(
+            "Traffic Manager's own probes of {endpoint} fail (Degraded): what Azure sees from outside is not what this runner sees, a firewall \
+             or network security group for one"
+        ),
+        (Some(MonitorStatus::CheckingEndpoint), _) => {
+            format!("Traffic Manager has not finished its first probes of {endpoint} (CheckingEndpoint)")
+        }
+        (Some(MonitorStatus::Online | MonitorStatus::Unmonitored), Arrived { realised: Some(share), .. }) => format!(
+            "only {share} of the requests arrive at {instance}: clients and resolvers keep old answers for longer than the {ttl} s that the \
+             profile says, or reach the old instance by another way"
+        ),
+        (_, Arrived { public: Some(answer), .. }) if !answer.is_good() => {
+            format!("the public address does not answer as it should: {}", super::instances::said(answer))
+        }
+        (Some(other), _) => format!("Traffic Manager says {other} of {endpoint}"),
+        (None, _) => format!("Azure did not say how {endpoint} is doing"),
+    };
+    Failure::new(FailureKind::Traffic, format!("the switch to {} did not take effect within {} s: {why}", to.slot, limit.as_secs()), resource(execution, profile))
+        .next(format!("look at the endpoint: az network traffic-manager endpoint show -g {group} --profile-name {profile} -n {endpoint} --type externalEndpoints"))
+        .next(format!("check that {instance} can be reached from outside at its public name and port (firewall, NSG)"))
+}
+
+/// One probe of the health path.
+pub(super) async fn health(target: &gate::Target, execution: &Execution<'_>) -> HttpResult {
+    let environment = execution.environment;
+    match gate::address(&target.host, target.port, &environment.container.health) {
+        Ok(url) => gate::get(execution.http, &url, environment.health.timeout).await,
+        Err(error) => HttpResult { status: None, error: Some(error.to_string()), latency_ms: 0, excerpt: String::new() },
+    }
+}
+
+/// Waits until hardly anybody is left at `from`: its own counter stands still, or every answer that sent people there has run
+/// out. Never fails: what is left after the time to live and a margin is said, and is nobody that a longer wait would move.
+pub(super) async fn drain(index: usize, from: &Side, hands: &mut Hands, execution: &Execution<'_>) {
+    let environment = execution.environment;
+    let ttl = Duration::from_secs(hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds));
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    if hands.learn(from, execution).await.is_err() {
+        // It is gone or Azure does not say where it is: there is nothing to count.
+    }
+    let mut left = None;
+    let mut first = true;
+    while begun.elapsed() < ttl + environment.margin() {
+        ticks.tick().await;
+        let target: Vec<gate::Target> = address(&from.instance, hands, execution).into_iter().collect();
+        left = match &mut hands.sources {
+            Some(sources) if !target.is_empty() => {
+                sources.request_counts(&target).await.first().and_then(|count| count.realised.requests())
+            }
+            Some(_) | None => None,
+        };
+        // The first count says what came before the switch. Standing still for one look is not enough while resolvers may
+        // still hold the old answer: an instance that nobody asks this second is asked the next.
+        if begun.elapsed() >= ttl && (left == Some(0) || left.is_none()) && !first {
+            break;
+        }
+        first = false;
+    }
+    execution.emitter.emit(Happening::Drained { step: index, from: from.clone(), after_ms: millis(begun.elapsed()), left });
+}

@@ -1,0 +1,205 @@
+//! The steps that plans are made of, as data. What a step does stands in `execute`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Rule,
+    domain::{InstanceName, Slot},
+};
+
+/// One step. `Display` gives the line that people read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Make the container group.
+    CreateInstance {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Change the container group in place; its containers restart.
+    UpdateInstance {
+        /// Which.
+        instance: InstanceName,
+        /// What differs, one phrase each: "image: …develop-1111111 → …develop-2222222".
+        changes: Vec<String>,
+    },
+    /// Delete the container group.
+    DeleteInstance {
+        /// Which.
+        instance: InstanceName,
+        /// Why.
+        why: String,
+    },
+    /// Leave the container group as it is: it already runs what is asked for.
+    KeepInstance {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Take over the container group that an interrupted run made: it runs what is asked for and has not passed its gates.
+    ContinueInstance {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Wait until the health path answers 2xx.
+    AwaitHealth {
+        /// Which.
+        instance: InstanceName,
+        /// The path.
+        path: String,
+        /// Probes at most.
+        retries: u32,
+        /// Seconds between two.
+        every_seconds: f64,
+    },
+    /// Ask each path once; all must answer 2xx.
+    Smoke {
+        /// Where.
+        target: SmokeTarget,
+        /// The paths.
+        paths: Vec<String>,
+    },
+    /// Make the Traffic Manager profile, sending everyone to one endpoint.
+    CreateProfile {
+        /// Its name.
+        profile: String,
+        /// The name that people's DNS asks for.
+        dns_name: InstanceName,
+        /// Where everyone goes.
+        to: Side,
+    },
+    /// Send everyone to one endpoint, in one request (invariant 3).
+    Switch {
+        /// The profile.
+        profile: String,
+        /// Where everyone goes from now on.
+        to: Side,
+        /// Where everyone went; `None`: nowhere.
+        from: Option<Side>,
+        /// Where everyone goes again when a later step fails; `None`: there is nowhere to go back to.
+        back_to: Option<Side>,
+    },
+    /// Wait until requests really arrive where they were sent, without errors.
+    VerifyTraffic {
+        /// Where they must arrive.
+        to: Side,
+        /// Where they came from.
+        from: Option<Side>,
+    },
+    /// Wait until hardly any request arrives at what was switched away from: resolvers keep an answer for the time to live.
+    Drain {
+        /// What nobody is sent to any more.
+        from: Side,
+    },
+    /// Watch the new version under rules.
+    Observe {
+        /// What is watched.
+        on: Side,
+        /// What stands by, running, to go back to.
+        beside: Option<Side>,
+        /// How long, in seconds.
+        for_seconds: f64,
+        /// Seconds from tick to tick.
+        every_seconds: f64,
+        /// The rules.
+        rules: Vec<Rule>,
+    },
+    /// Write on the instance that its version has passed everything, and when.
+    MarkStable {
+        /// Which.
+        instance: InstanceName,
+    },
+}
+
+/// A slot, its instance, and the endpoint that sends people to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Side {
+    /// The slot.
+    pub slot: Slot,
+    /// The instance.
+    pub instance: InstanceName,
+    /// The endpoint's name.
+    pub endpoint: String,
+}
+
+/// Where smoke tests go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmokeTarget {
+    /// An address, without the path.
+    Url(String),
+    /// An instance's own address.
+    Instance(InstanceName),
+}
+
+impl Step {
+    /// What takes this step back. Nothing where it changed nothing, or where taking it back would be another rollout.
+    pub(super) fn undo(&self) -> Vec<Self> {
+        match self {
+            Self::CreateInstance { instance } | Self::UpdateInstance { instance, .. } | Self::ContinueInstance { instance } => {
+                vec![Self::DeleteInstance { instance: instance.clone(), why: "its version did not pass".into() }]
+            }
+            Self::Switch { profile, to, back_to: Some(back), .. } => vec![
+                Self::Switch { profile: profile.clone(), to: back.clone(), from: Some(to.clone()), back_to: None },
+                // Resolvers send people there for as long as the profile's time to live says.
+                Self::Drain { from: to.clone() },
+            ],
+            Self::Switch { back_to: None, .. }
+            | Self::CreateProfile { .. }
+            | Self::DeleteInstance { .. }
+            | Self::KeepInstance { .. }
+            | Self::AwaitHealth { .. }
+            | Self::Smoke { .. }
+            | Self::VerifyTraffic { .. }
+            | Self::Drain { .. }
+            | Self::Observe { .. }
+            | Self::MarkStable { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it changes the world.
+    #[must_use]
+    pub const fn is_change(&self) -> bool {
+        match self {
+            Self::CreateInstance { .. }
+            | Self::UpdateInstance { .. }
+            | Self::DeleteInstance { .. }
+            | Self::CreateProfile { .. }
+            | Self::Switch { .. }
+            | Self::MarkStable { .. } => true,
+            Self::KeepInstance { .. }
+            | Self::ContinueInstance { .. }
+            | Self::AwaitHealth { .. }
+            | Self::Smoke { .. }
+            | Self::VerifyTraffic { .. }
+            | Self::Drain { .. }
+            | Self::Observe { .. } => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CreateInstance { instance } => write!(f, "Create {instance}"),
+            Self::UpdateInstance { instance, .. } => write!(f, "Update {instance}"),
+            Self::DeleteInstance { instance, .. } => write!(f, "Delete {instance}"),
+            Self::KeepInstance { instance } => write!(f, "Keep {instance} as it is"),
+            Self::ContinueInstance { instance } => write!(f, "Go on with {instance}, which an earlier run began"),
+            Self::AwaitHealth { instance, path, .. } => write!(f, "Health of {instance}: GET {path}"),
+            Self::Smoke { target: SmokeTarget::Url(url), .. } => write!(f, "Smoke tests on {url}"),
+            Self::Smoke { target: SmokeTarget::Instance(instance), .. } => write!(f, "Smoke tests on {instance} itself"),
+            Self::CreateProfile { profile, to, .. } => write!(f, "Create {profile}: 100% to {} ({})", to.slot, to.instance),
+            Self::Switch { profile, to, .. } => write!(f, "Switch {profile}: 100% to {} ({})", to.slot, to.instance),
+            Self::VerifyTraffic { to, .. } => write!(f, "Verify that requests arrive at {}", to.instance),
+            Self::Drain { from, .. } => write!(f, "Wait until {} is drained", from.instance),
+            Self::Observe { on, for_seconds, .. } => write!(f, "Watch {} for {}", on.instance, span(*for_seconds)),
+            Self::MarkStable { instance } => write!(f, "Mark {instance} stable"),
+        }
+    }
+}
+
+/// A time as people write it.
+fn span(seconds: f64) -> String {
+    if seconds >= 60.0 && (seconds % 60.0).abs() < f64::EPSILON { format!("{} min", seconds / 60.0) } else { format!("{seconds} s") }
+}
