@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use proptest::{prelude::*, strategy::Strategy as _};
+use proptest::{
+    prelude::{Just, TestCaseError, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest},
+    strategy::Strategy as _,
+};
 
 use super::*;
 use crate::{
