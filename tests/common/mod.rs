@@ -20,6 +20,7 @@ pub async fn run(world: &World, spec: &RunSpec) -> Finished {
 }
 
 /// What was asked of Azure that changes something, as `METHOD name`.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn changes(world: &World) -> Vec<String> {
     let of_azure = world.requests().into_iter().filter(|request| request.service == "azure" && request.is_change());
     of_azure
