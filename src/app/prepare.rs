@@ -58,17 +58,14 @@ pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, s
             .next("give the instance an address: `ip: public`, or `ip: private` with a runner inside that network"));
     }
     let Asked::Deploy(_) = asked else { return Ok(()) };
-    let missing: Vec<&str> = environment.secrets.iter().map(String::as_str).filter(|name| !secrets.contains_key(*name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let what = format!("{} is named in `secrets` but not given in the input container-secrets", missing.join(", "));
+    let named = environment.secrets.iter().map(|name| (name.as_str(), "secrets")).chain(environment.container.secrets());
+    let missing: Vec<(&str, &str)> = named.filter(|(name, _)| !secrets.contains_key(*name)).collect();
+    let Some((first, _)) = missing.first() else { return Ok(()) };
+    let named: Vec<String> = missing.iter().map(|(name, by)| format!("{name} is named in `{by}`")).collect();
+    let what = format!("{} but not given in the input container-secrets", named.join(", "));
     Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
         .meaning("nothing was touched: the container would start without it")
-        .next(format!(
-            "add a line to the step's `container-secrets`: {0}=${{{{ secrets.{0} }}}}",
-            missing.first().copied().unwrap_or("NAME")
-        )))
+        .next(format!("add a line to the step's `container-secrets`: {first}=${{{{ secrets.{first} }}}}")))
 }
 
 /// What the blue-green strategy asks of a configuration beside what every strategy does.
