@@ -10,6 +10,7 @@ pub fn binary() -> &'static Path {
 }
 
 /// A world in which nothing takes long.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn world() -> World {
     World::start(Options::quick()).await.expect("a world on loopback")
 }
