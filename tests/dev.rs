@@ -358,3 +358,27 @@ async fn replay_derives_the_verdicts_again() {
     let changed = run(&world, &RunSpec { args: vec!["replay".into(), report], ..spec }).await;
     assert_eq!(changed.code, Some(2), "{}", changed.stdout);
 }
+
+#[tokio::test]
+async fn the_log_folds_each_step_and_notes_the_end() {
+    for (fault, steps, note) in [
+        (None, 3, "::notice title=✅ Dev deployment complete::dev runs develop-a1b2c3d"),
+        (Some(Fault::Smoke500), 3, "::error title=❌ Dev deployment failed::"),
+    ] {
+        let world = world().await;
+        if let Some(fault) = fault {
+            world.fault(fault).await;
+        }
+        let done = run(&world, &RunSpec::push_develop(&world)).await;
+        let commands: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with("::") && !line.starts_with("::add-mask::")).collect();
+        let (groups, others): (Vec<&str>, Vec<&str>) = commands.into_iter().partition(|line| line.contains("group::"));
+        // One is open at a time, and none at the end: what went wrong is never folded away.
+        assert_eq!(groups.len(), 2 * steps, "{groups:?}");
+        assert!(groups.chunks(2).all(|pair| pair[0].starts_with("::group::") && pair[1] == "::endgroup::"), "{groups:?}");
+        assert_eq!(groups[0], "::group::Create aci-dev-nextgen");
+        assert_eq!(others.len(), 1, "{others:?}");
+        assert!(others[0].starts_with(note), "{others:?}");
+        let closed = done.stdout.rfind("::endgroup::").expect("a group");
+        assert!(done.stdout.find("✘").is_none_or(|failed| failed > closed), "{}", done.stdout);
+    }
+}
