@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sandbox::{Finished, Options, RunSpec, World, runner};
+use sandbox::{Fault, Finished, Options, RunSpec, World, runner};
 
 /// The binary that cargo built for these tests.
 pub fn binary() -> &'static Path {
@@ -16,6 +16,7 @@ pub async fn world() -> World {
 }
 
 /// Runs the binary as GitHub's runner would.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn run(world: &World, spec: &RunSpec) -> Finished {
     runner::run(world, binary(), spec).await.expect("the binary runs")
 }
@@ -51,4 +52,20 @@ pub fn everything(world: &World, finished: &Finished) -> String {
         tags,
     ]
     .join("\n")
+}
+
+/// A run without a fault, and one under each fault, side by side, each in a world of its own; `spec` says what is run.
+/// SlackSlow is left out: it is SlackDown, after a wait.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn under_every_fault(spec: impl Fn(&World) -> RunSpec) -> Vec<(Option<Fault>, World, Finished)> {
+    let faults = Fault::ALL.into_iter().filter(|fault| *fault != Fault::SlackSlow).map(Some);
+    let runs = std::iter::once(None).chain(faults).map(async |fault| {
+        let world = world().await;
+        if let Some(fault) = fault {
+            world.fault(fault).await;
+        }
+        let done = run(&world, &spec(&world)).await;
+        (fault, world, done)
+    });
+    futures::future::join_all(runs).await
 }
