@@ -180,7 +180,7 @@ async fn direct(
     let body = body(session, config, environment, &environment.instance, &image, &tags)?;
     let comparison = instance.as_ref().map(|instance| definition::compare(instance, &body));
     let existing = instance.as_ref().zip(comparison.as_ref());
-    let plan = plan::direct(&told.id, environment, &image, existing, notices(session, environment));
+    let plan = plan::direct(&told.id, environment, &image, existing, notices(session, config, environment));
     let observed = Observed { instances: instance.into_iter().collect(), profile: None, at: Timestamp::now() };
     Ok((Some(body), plan, Some(image), observed))
 }
@@ -203,7 +203,7 @@ async fn slots(
         }
     };
     let (image, observed) = tokio::try_join!(image, observe(config, environment, blue_green, azure))?;
-    let mut notices = notices(session, environment);
+    let mut notices = notices(session, config, environment);
     if let Some(profile) = &observed.profile {
         let group = &environment.resource_group;
         let ours = [blue_green.blue.endpoint.as_str(), blue_green.green.endpoint.as_str()];
@@ -300,8 +300,11 @@ fn cancelled(signal: &str) -> Failure {
 }
 
 /// What a reader should know before it starts.
-fn notices(session: &Session, environment: &Environment) -> Vec<String> {
+fn notices(session: &Session, config: &Config, environment: &Environment) -> Vec<String> {
     let mut notices = Vec::new();
+    if config.notify.slack.is_none() {
+        notices.push("Slack is switched off in deploy.yml: nobody is told there.".into());
+    }
     if session.pulls_with_the_workflows_token() {
         notices.push(
             "registry-password is the workflow's own token, which ends with this job: Azure could not pull the image again after a \
