@@ -281,6 +281,10 @@ async fn a_slow_slack_holds_nothing_up_for_longer_than_its_limit() {
     let done = run(&world, &RunSpec::push_develop(&world)).await;
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     assert!(done.summary.contains("Slack was not told"), "{}", done.summary);
+    assert_eq!(
+        (done.outputs["outcome"].as_str(), changes(&world), world.container_groups().len()),
+        ("healthy", vec![format!("PUT {NAME}")], 1)
+    );
     // The rollout itself was over long before: the deployment's own duration says so.
     let last = done.evidence.iter().find(|line| line["event"]["kind"] == "finished").expect("the end");
     let told = done.evidence.iter().find(|line| line["event"]["kind"] == "report-failed").expect("the warning");
@@ -296,6 +300,19 @@ async fn a_webhook_gets_a_single_message_at_the_end() {
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     let calls = world.requests().iter().filter(|request| request.service == "slack").count();
     assert_eq!((calls, world.slack_messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_switched_off_is_said_and_not_asked() {
+    let world = world().await;
+    let mut spec = RunSpec::push_develop(&world);
+    let slack = "  slack: { channel: \"#nextgen-devops\", incidents: \"#nextgen-incidents\" }\n";
+    assert!(spec.config.contains(slack));
+    spec.config = spec.config.replacen(slack, "  slack: off\n", 1);
+    let done = run(&world, &spec).await;
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
+    assert!(done.summary.contains("Slack is switched off"), "{}", done.summary);
+    assert_eq!(world.requests().iter().filter(|request| request.service == "slack").count(), 0);
 }
 
 #[tokio::test]
