@@ -54,9 +54,16 @@ async fn step_3_to_5_a_push_deploys_smoke_tests_and_tells() {
     ] {
         assert!(message.contains(wanted), "{wanted} in {message}");
     }
+    let of_slack: Vec<_> = world.requests().into_iter().filter(|request| request.service == "slack").collect();
+    assert_eq!(of_slack[0].line(), "POST /api/chat.postMessage");
+    assert!(of_slack.len() > 1 && of_slack[1..].iter().all(|request| request.line() == "POST /api/chat.update"), "{of_slack:#?}");
     let deployments = world.deployments();
     assert_eq!(deployments.len(), 1);
     assert_eq!(deployments[0].0["environment"], "dev");
+    let last = world.requests().into_iter().rfind(|request| request.service == "github" && request.path.ends_with("/statuses"));
+    let status = last.expect("a status").body;
+    assert_eq!(status["environment_url"], world.urls().public["dev"].as_str());
+    assert_eq!(status["log_url"], "https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331");
     assert_eq!(deployments[0].1.last().map(String::as_str), Some("success"));
 
     // What the workflow gets.
@@ -94,6 +101,16 @@ async fn a_newer_commit_updates_the_instance_in_place() {
     let done = run(&world, &spec.of_commit(NEWER)).await;
     assert_eq!(done.outputs["outcome"], "healthy", "{}", done.stdout);
     assert_eq!(done.outputs["previous-version"], "develop-a1b2c3d");
+    // Every output that action.yml promises, and no other.
+    let action = include_str!("../action.yml");
+    let outputs = action.split("\noutputs:\n").nth(1).and_then(|rest| rest.split("\nruns:\n").next()).expect("outputs");
+    let mut promised: Vec<&str> = outputs
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.trim().trim_end_matches(':'))
+        .collect();
+    promised.sort_unstable();
+    assert_eq!(done.outputs.keys().map(String::as_str).collect::<Vec<_>>(), promised);
     assert_eq!((changes(&world).len(), world.generation(GROUP, NAME)), (2, Some(2)));
     assert!(done.summary.contains("What changes"), "{}", done.summary);
     assert_eq!(world.container_groups(), [format!("{GROUP}/{NAME}")]);
