@@ -93,6 +93,23 @@ async fn the_same_push_again_changes_nothing() {
     assert!(done.summary.contains("it already runs this version"), "{}", done.summary);
 }
 
+/// The runbook's way back on dev: the version before, by hand.
+#[tokio::test]
+async fn a_dispatch_deploys_the_version_that_it_names() {
+    let world = world().await;
+    let spec = RunSpec::push_develop(&world);
+    run(&world, &spec).await;
+    run(&world, &spec.clone().of_commit(NEWER)).await;
+    let by_hand = RunSpec::dispatch(&world, &[("command", "deploy"), ("environment", "dev"), ("version", "develop-a1b2c3d")]);
+    let done = run(&world, &by_hand).await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
+    assert_eq!((done.outputs["version"].as_str(), done.outputs["previous-version"].as_str()), ("develop-a1b2c3d", "develop-b7c6d5e"));
+    let tags = world.written(GROUP, NAME).expect("the instance")["tags"].clone();
+    assert_eq!(tags["deploy-action-version"], "develop-a1b2c3d");
+    // The commit of `main` that the dispatch ran on is not the version's.
+    assert_eq!(tags.get("deploy-action-sha"), None, "{tags}");
+}
+
 #[tokio::test]
 async fn a_newer_commit_updates_the_instance_in_place() {
     let world = world().await;

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use common::{run, world};
 use deploy_action::{cli::inputs, config};
+use sandbox::{Fault, RunSpec, message_view};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -134,5 +138,49 @@ fn the_role_is_json_and_names_what_is_asked_for() {
     assert!(actions.iter().all(|action| !action.contains('*')), "{actions:?}");
     for needed in ["containerGroups/read", "containerGroups/write", "containerGroups/delete", "containers/logs/read"] {
         assert!(actions.iter().any(|action| action.ends_with(needed)), "{needed} in {actions:?}");
+    }
+}
+
+/// A line of output without what differs from run to run: its time, numbers, how long something took, digests.
+fn lasting(line: &str) -> String {
+    let line = line.trim();
+    let line = match line.split_once("s  ") {
+        Some((time, rest)) if time.parse::<f64>().is_ok() => rest.trim(),
+        _ => line,
+    };
+    let line = line.split("sha256:").next().unwrap_or_default();
+    let mut text = String::new();
+    for c in line.chars() {
+        match c {
+            '0'..='9' if text.ends_with('#') => {}
+            '0'..='9' => text.push('#'),
+            c => text.push(c),
+        }
+    }
+    text.replace("#.# s", "#").replace("# ms", "#").replace("#.#", "#")
+}
+
+/// What the README shows is what happens: each line of its two outputs comes out of such a run.
+#[tokio::test]
+async fn its_output_is_real() {
+    let shown = blocks(&read("README.md"), "text");
+    assert_eq!(shown.len(), 2);
+    for (block, fault) in shown.iter().zip([None, Some(Fault::Smoke500)]) {
+        let world = world().await;
+        if let Some(fault) = fault {
+            world.fault(fault).await;
+        }
+        let done = run(&world, &RunSpec::push_develop(&world)).await;
+        let mut lines: Vec<String> = done.stdout.lines().map(str::to_owned).collect();
+        lines.push("Slack, #nextgen-devops:".into());
+        lines.extend(world.slack_messages().iter().flat_map(message_view::lines));
+        for (deployment, states) in world.deployments() {
+            let environment = deployment["environment"].as_str().expect("a name");
+            lines.push(format!("GitHub deployment {} of {environment}: {}", deployment["id"], states.join(" → ")));
+        }
+        let real: Vec<String> = lines.iter().map(|line| lasting(&anstream::adapter::strip_str(line).to_string())).collect();
+        for line in block.lines().filter(|line| !line.is_empty()) {
+            assert!(real.contains(&lasting(line)), "{line}\nas {}\nis not in\n{}", lasting(line), real.join("\n"));
+        }
     }
 }
