@@ -90,6 +90,10 @@ async fn events() {
     let develop = "refs/heads/develop";
     let sha = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
     let said = refused(vec![
+        case("a payload that is no JSON", |mut spec| {
+            spec.env.insert("GITHUB_EVENT_PATH".into(), ".github/deploy.yml".into());
+            spec
+        }),
         case("a payload that is a list", payload(json!([]))),
         case("a push without a ref", payload(json!({"after": sha}))),
         case("a push without a commit", payload(json!({"ref": develop}))),
