@@ -1,7 +1,7 @@
 //! What GitHub says happened: event payloads as plain structs, only what requests are derived from. Decides nothing.
 //! Tolerant of what it does not know, strict in what it uses; no bytes make it panic.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -164,8 +164,12 @@ struct RawPullRequest {
 /// # Errors
 /// A payload that is no JSON, or lacks what its event always has (kind `Request`).
 pub fn parse(name: &str, payload: &[u8]) -> Result<GithubEvent, Failure> {
-    fn read<'a, T: Deserialize<'a>>(name: &str, payload: &'a [u8]) -> Result<T, Failure> {
-        serde_json::from_slice(payload).map_err(|error| malformed(name, &error.to_string()))
+    fn read<T: DeserializeOwned>(name: &str, payload: &[u8]) -> Result<T, Failure> {
+        match serde_json::from_slice(payload) {
+            Ok(Value::Object(fields)) => T::deserialize(Value::Object(fields)).map_err(|error| malformed(name, &error.to_string())),
+            Ok(_) => Err(malformed(name, "it is JSON, but no object")),
+            Err(error) => Err(malformed(name, &error.to_string())),
+        }
     }
     Ok(match name {
         "push" => GithubEvent::Push(push(read(name, payload)?)?),

@@ -129,7 +129,7 @@ impl std::error::Error for Failure {}
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.what)?;
-        if !self.resource.is_empty() {
+        if !self.resource.is_empty() && !self.what.contains(&self.resource) {
             write!(f, " ({})", self.resource)?;
         }
         if !self.consequence.is_empty() {

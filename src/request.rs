@@ -314,7 +314,7 @@ fn find<'a>(name: &EnvironmentName, config: &'a Config) -> Result<&'a Environmen
     config.environments.get(name).ok_or_else(|| {
         let names: Vec<&str> = config.environments.keys().map(EnvironmentName::as_str).collect();
         let hint = config::nearest(name.as_str(), names.iter().copied())
-            .map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            .map_or_else(|| ".".to_owned(), |nearest| format!("; did you mean `{nearest}`?"));
         refuse(format!("there is no environment `{name}`{hint} Configured: {}", names.join(", ")), "correct the input `environment`")
     })
 }

@@ -1,5 +1,7 @@
 //! Runbook Scenario 1: a push to `develop` deploys dev. The real binary, started as GitHub's runner starts it, over real HTTP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 mod common;
 
 use common::{binary, changes, everything, run, world};
@@ -52,9 +54,16 @@ async fn step_3_to_5_a_push_deploys_smoke_tests_and_tells() {
     ] {
         assert!(message.contains(wanted), "{wanted} in {message}");
     }
+    let of_slack: Vec<_> = world.requests().into_iter().filter(|request| request.service == "slack").collect();
+    assert_eq!(of_slack[0].line(), "POST /api/chat.postMessage");
+    assert!(of_slack.len() > 1 && of_slack[1..].iter().all(|request| request.line() == "POST /api/chat.update"), "{of_slack:#?}");
     let deployments = world.deployments();
     assert_eq!(deployments.len(), 1);
     assert_eq!(deployments[0].0["environment"], "dev");
+    let last = world.requests().into_iter().rfind(|request| request.service == "github" && request.path.ends_with("/statuses"));
+    let status = last.expect("a status").body;
+    assert_eq!(status["environment_url"], world.urls().public["dev"].as_str());
+    assert_eq!(status["log_url"], "https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331");
     assert_eq!(deployments[0].1.last().map(String::as_str), Some("success"));
 
     // What the workflow gets.
@@ -84,6 +93,23 @@ async fn the_same_push_again_changes_nothing() {
     assert!(done.summary.contains("it already runs this version"), "{}", done.summary);
 }
 
+/// The runbook's way back on dev: the version before, by hand.
+#[tokio::test]
+async fn a_dispatch_deploys_the_version_that_it_names() {
+    let world = world().await;
+    let spec = RunSpec::push_develop(&world);
+    run(&world, &spec).await;
+    run(&world, &spec.clone().of_commit(NEWER)).await;
+    let by_hand = RunSpec::dispatch(&world, &[("command", "deploy"), ("environment", "dev"), ("version", "develop-a1b2c3d")]);
+    let done = run(&world, &by_hand).await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
+    assert_eq!((done.outputs["version"].as_str(), done.outputs["previous-version"].as_str()), ("develop-a1b2c3d", "develop-b7c6d5e"));
+    let tags = world.written(GROUP, NAME).expect("the instance")["tags"].clone();
+    assert_eq!(tags["deploy-action-version"], "develop-a1b2c3d");
+    // The commit of `main` that the dispatch ran on is not the version's.
+    assert_eq!(tags.get("deploy-action-sha"), None, "{tags}");
+}
+
 #[tokio::test]
 async fn a_newer_commit_updates_the_instance_in_place() {
     let world = world().await;
@@ -92,6 +118,16 @@ async fn a_newer_commit_updates_the_instance_in_place() {
     let done = run(&world, &spec.of_commit(NEWER)).await;
     assert_eq!(done.outputs["outcome"], "healthy", "{}", done.stdout);
     assert_eq!(done.outputs["previous-version"], "develop-a1b2c3d");
+    // Every output that action.yml promises, and no other.
+    let action = include_str!("../action.yml");
+    let outputs = action.split("\noutputs:\n").nth(1).and_then(|rest| rest.split("\nruns:\n").next()).expect("outputs");
+    let mut promised: Vec<&str> = outputs
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.trim().trim_end_matches(':'))
+        .collect();
+    promised.sort_unstable();
+    assert_eq!(done.outputs.keys().map(String::as_str).collect::<Vec<_>>(), promised);
     assert_eq!((changes(&world).len(), world.generation(GROUP, NAME)), (2, Some(2)));
     assert!(done.summary.contains("What changes"), "{}", done.summary);
     assert_eq!(world.container_groups(), [format!("{GROUP}/{NAME}")]);
@@ -279,6 +315,10 @@ async fn a_slow_slack_holds_nothing_up_for_longer_than_its_limit() {
     let done = run(&world, &RunSpec::push_develop(&world)).await;
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     assert!(done.summary.contains("Slack was not told"), "{}", done.summary);
+    assert_eq!(
+        (done.outputs["outcome"].as_str(), changes(&world), world.container_groups().len()),
+        ("healthy", vec![format!("PUT {NAME}")], 1)
+    );
     // The rollout itself was over long before: the deployment's own duration says so.
     let last = done.evidence.iter().find(|line| line["event"]["kind"] == "finished").expect("the end");
     let told = done.evidence.iter().find(|line| line["event"]["kind"] == "report-failed").expect("the warning");
@@ -294,6 +334,19 @@ async fn a_webhook_gets_a_single_message_at_the_end() {
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     let calls = world.requests().iter().filter(|request| request.service == "slack").count();
     assert_eq!((calls, world.slack_messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_switched_off_is_said_and_not_asked() {
+    let world = world().await;
+    let mut spec = RunSpec::push_develop(&world);
+    let slack = "  slack: { channel: \"#nextgen-devops\", incidents: \"#nextgen-incidents\" }\n";
+    assert!(spec.config.contains(slack));
+    spec.config = spec.config.replacen(slack, "  slack: off\n", 1);
+    let done = run(&world, &spec).await;
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
+    assert!(done.summary.contains("Slack is switched off"), "{}", done.summary);
+    assert_eq!(world.requests().iter().filter(|request| request.service == "slack").count(), 0);
 }
 
 #[tokio::test]
@@ -355,4 +408,28 @@ async fn replay_derives_the_verdicts_again() {
     std::fs::write(&report, text).expect("written");
     let changed = run(&world, &RunSpec { args: vec!["replay".into(), report], ..spec }).await;
     assert_eq!(changed.code, Some(2), "{}", changed.stdout);
+}
+
+#[tokio::test]
+async fn the_log_folds_each_step_and_notes_the_end() {
+    for (fault, steps, note) in [
+        (None, 3, "::notice title=✅ Dev deployment complete::dev runs develop-a1b2c3d"),
+        (Some(Fault::Smoke500), 3, "::error title=❌ Dev deployment failed::"),
+    ] {
+        let world = world().await;
+        if let Some(fault) = fault {
+            world.fault(fault).await;
+        }
+        let done = run(&world, &RunSpec::push_develop(&world)).await;
+        let commands: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with("::") && !line.starts_with("::add-mask::")).collect();
+        let (groups, others): (Vec<&str>, Vec<&str>) = commands.into_iter().partition(|line| line.contains("group::"));
+        // One is open at a time, and none at the end: what went wrong is never folded away.
+        assert_eq!(groups.len(), 2 * steps, "{groups:?}");
+        assert!(groups.chunks(2).all(|pair| pair[0].starts_with("::group::") && pair[1] == "::endgroup::"), "{groups:?}");
+        assert_eq!(groups[0], "::group::Create aci-dev-nextgen");
+        assert_eq!(others.len(), 1, "{others:?}");
+        assert!(others[0].starts_with(note), "{others:?}");
+        let closed = done.stdout.rfind("::endgroup::").expect("a group");
+        assert!(done.stdout.find("✘").is_none_or(|failed| failed > closed), "{}", done.stdout);
+    }
 }

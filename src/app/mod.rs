@@ -42,7 +42,10 @@ pub async fn run(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> E
         }
         Err(failure) => {
             let paint = session::paint(cli::Color::Auto, &runner, env);
-            terminal::print_failure(Box::new(std::io::stderr()), paint, runner.place, &crate::domain::Masks::default(), &failure);
+            // What was given cannot be masked before it is read; no message about an input repeats a secret's value.
+            let masks = crate::domain::Masks::default();
+            terminal::print_failure(Box::new(std::io::stderr()), paint, runner.place, &masks, &failure);
+            session::refused_before_a_rollout(&runner, &masks, &failure);
             return failure.exit_status();
         }
     };

@@ -58,17 +58,14 @@ pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, s
             .next("give the instance an address: `ip: public`, or `ip: private` with a runner inside that network"));
     }
     let Asked::Deploy(_) = asked else { return Ok(()) };
-    let missing: Vec<&str> = environment.secrets.iter().map(String::as_str).filter(|name| !secrets.contains_key(*name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let what = format!("{} is named in `secrets` but not given in the input container-secrets", missing.join(", "));
+    let named = environment.secrets.iter().map(|name| (name.as_str(), "secrets")).chain(environment.container.secrets());
+    let missing: Vec<(&str, &str)> = named.filter(|(name, _)| !secrets.contains_key(*name)).collect();
+    let Some((first, _)) = missing.first() else { return Ok(()) };
+    let named: Vec<String> = missing.iter().map(|(name, by)| format!("{name} is named in `{by}`")).collect();
+    let what = format!("{} but not given in the input container-secrets", named.join(", "));
     Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
         .meaning("nothing was touched: the container would start without it")
-        .next(format!(
-            "add a line to the step's `container-secrets`: {0}=${{{{ secrets.{0} }}}}",
-            missing.first().copied().unwrap_or("NAME")
-        )))
+        .next(format!("add a line to the step's `container-secrets`: {first}=${{{{ secrets.{first} }}}}")))
 }
 
 /// What the blue-green strategy asks of a configuration beside what every strategy does.
@@ -183,7 +180,7 @@ async fn direct(
     let body = body(session, config, environment, &environment.instance, &image, &tags)?;
     let comparison = instance.as_ref().map(|instance| definition::compare(instance, &body));
     let existing = instance.as_ref().zip(comparison.as_ref());
-    let plan = plan::direct(&told.id, environment, &image, existing, notices(session, environment));
+    let plan = plan::direct(&told.id, environment, &image, existing, notices(session, config, environment));
     let observed = Observed { instances: instance.into_iter().collect(), profile: None, at: Timestamp::now() };
     Ok((Some(body), plan, Some(image), observed))
 }
@@ -206,7 +203,7 @@ async fn slots(
         }
     };
     let (image, observed) = tokio::try_join!(image, observe(config, environment, blue_green, azure))?;
-    let mut notices = notices(session, environment);
+    let mut notices = notices(session, config, environment);
     if let Some(profile) = &observed.profile {
         let group = &environment.resource_group;
         let ours = [blue_green.blue.endpoint.as_str(), blue_green.green.endpoint.as_str()];
@@ -303,8 +300,11 @@ fn cancelled(signal: &str) -> Failure {
 }
 
 /// What a reader should know before it starts.
-fn notices(session: &Session, environment: &Environment) -> Vec<String> {
+fn notices(session: &Session, config: &Config, environment: &Environment) -> Vec<String> {
     let mut notices = Vec::new();
+    if config.notify.slack.is_none() {
+        notices.push("Slack is switched off in deploy.yml: nobody is told there.".into());
+    }
     if session.pulls_with_the_workflows_token() {
         notices.push(
             "registry-password is the workflow's own token, which ends with this job: Azure could not pull the image again after a \

@@ -343,6 +343,10 @@ impl Changes {
             (Value::Object(old), Value::Object(new)) => {
                 let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
                 for name in names {
+                    // Never given back, in whatever form: neither compared nor shown.
+                    if HIDDEN.contains(&name.as_str()) && path.first().is_some_and(|first| first != "tags") {
+                        continue;
+                    }
                     if self.is_ours_alone(path, name) || (!new.contains_key(name) && is_reported(path, name)) {
                         continue;
                     }
@@ -457,10 +461,6 @@ fn schema_path(path: &[String]) -> Vec<&str> {
 /// Whether two values mean the same to Azure.
 fn same(path: &[String], old: &Value, new: &Value) -> bool {
     let name = path.last().map_or("", String::as_str);
-    if HIDDEN.contains(&name) {
-        // Never given back: whether it is there shows in the thing that holds it.
-        return true;
-    }
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(_) => Some(value.to_string()),
@@ -517,8 +517,16 @@ fn words(path: &[&str]) -> String {
     }
 }
 
+/// Whether a value that Azure never gives back stands anywhere in `value`.
+fn holds_a_secret(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, inner)| HIDDEN.contains(&name.as_str()) || holds_a_secret(inner)),
+        Value::Array(items) => items.iter().any(holds_a_secret),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 fn arrow(path: &[&str], old: &Value, new: &Value) -> String {
-    let hidden = |value: &Value| value.get("secureValue").is_some() || HIDDEN.iter().any(|name| value.get(name).is_some());
     let show = |value: &Value| {
         let text = match value {
             Value::Null => return "absent".to_owned(),
@@ -527,7 +535,7 @@ fn arrow(path: &[&str], old: &Value, new: &Value) -> String {
                 let unit = if path.last() == Some(&"memoryInGB") { " GB" } else { "" };
                 return format!("{}{unit}", number.as_f64().unwrap_or_default());
             }
-            value if hidden(value) => return "set (secret)".to_owned(),
+            value if holds_a_secret(value) => return "set (secret)".to_owned(),
             Value::Object(fields) if path.contains(&"environmentVariables") => {
                 fields.get("value").and_then(Value::as_str).unwrap_or("set").to_owned()
             }

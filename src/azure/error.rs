@@ -242,6 +242,9 @@ impl From<AzureError> for Failure {
             }
             AzureError::Broken(r) => refused(FailureKind::AzureUnreachable, "Azure failed to", &r)
                 .next("look at Azure's status page; run the workflow again when it is well"),
+            // Tokens of our own are renewed in time, so it is one from outside.
+            AzureError::Refused(r) if r.status == 401 => refused(FailureKind::Login, "Azure does not take the access token to", &r)
+                .next("fetch azure-access-token anew (az account get-access-token); it lasts about an hour, and is of one tenant"),
             AzureError::Refused(r) => {
                 refused(FailureKind::Azure, "Azure refused to", &r).next("correct what Azure names, then run the workflow again")
             }

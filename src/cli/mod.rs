@@ -362,7 +362,12 @@ impl Source<'_> {
     fn url(&self, name: &str) -> Result<Url, Failure> {
         let default = inputs::input(name).map_or("", |input| input.default);
         let given = self.text(name)?.unwrap_or_else(|| Given { value: default.to_owned(), spelled: name.to_owned() });
-        let good = Url::parse(&given.value).ok().filter(|url| url.scheme() == "https" && url.host().is_some() && url.username().is_empty());
+        let url = Url::parse(&given.value).ok();
+        // Not shown: whoever writes a password there did not mean it to be read in a log.
+        if url.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            return Err(wrong(&given.spelled, "it is a URL with a user name or password in it, which has no place there"));
+        }
+        let good = url.filter(|url| url.scheme() == "https" && url.host().is_some());
         good.ok_or_else(|| wrong(&given.spelled, &format!("{} is no https URL", crate::domain::NotA::new(&given.value, "").given)))
     }
 
@@ -434,11 +439,14 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
         None => BTreeMap::new(),
     };
     let github_token = source.one_line_secret("github-token")?;
-    let registry = match (source.value("registry-username")?, source.one_line_secret("registry-password")?) {
-        (Some(user), Some(password)) => Some((user, password)),
+    let registry = match (source.text("registry-username")?, source.one_line_secret("registry-password")?) {
+        (Some(user), Some(password)) => Some((user.value, password)),
         (None, None) => None,
-        (Some(_), None) => return Err(wrong("registry-password", "it is missing, though registry-username is given")),
-        (None, Some(_)) => return Err(wrong("registry-username", "it is missing, though registry-password is given")),
+        (Some(user), None) => return Err(wrong(&user.spelled, "it is given without registry-password, which belongs to it")),
+        (None, Some(_)) => {
+            let spelled = source.given("registry-password").map_or_else(String::new, |given| given.spelled);
+            return Err(wrong(&spelled, "it is given without registry-username, which belongs to it"));
+        }
     };
     let azure = azure(source)?;
     let (slack_webhook, slack_token) = (source.one_line_secret("slack-webhook-url")?, source.one_line_secret("slack-bot-token")?);

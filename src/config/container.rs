@@ -50,6 +50,20 @@ pub struct Container {
     pub tags: BTreeMap<String, String>,
 }
 
+impl Container {
+    /// The names in `container-secrets` that volumes and Log Analytics take their keys from, each with the key of `deploy.yml`
+    /// that names it.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let volumes = self.volumes.iter().flat_map(|volume| match &volume.source {
+            VolumeSource::AzureFile(file) => vec![file.key.as_str()],
+            VolumeSource::Secret(files) => files.values().map(String::as_str).collect(),
+            VolumeSource::GitRepository(_) | VolumeSource::EmptyDir(_) => Vec::new(),
+        });
+        let log = self.log_analytics.iter().map(|log| (log.workspace_key.as_str(), "log-analytics"));
+        volumes.map(|name| (name, "volumes")).chain(log)
+    }
+}
+
 /// A port and its protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {

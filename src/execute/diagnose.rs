@@ -134,7 +134,7 @@ fn out_of_memory(check: String, environment: &Environment) -> (&'static str, Vec
         "Out of memory",
         vec![
             check,
-            format!("Scale up: CPU {cpu}, memory {memory} GB (the change of deploy.yml below)"),
+            format!("Scale up: CPU {cpu}, memory {memory} GB (the job summary has the change of deploy.yml to paste)"),
             "Restart the deployment: commit that change and push, or run the workflow again".into(),
         ],
         Some(format!("environments:\n  {}:\n    container:\n      cpu: {cpu}\n      memory: {memory}\n", environment.name)),

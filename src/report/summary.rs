@@ -9,6 +9,9 @@ use crate::{domain::Outcome, execute::Diagnosis};
 /// Log lines that the summary shows; the evidence file has all.
 const LOG_LINES: usize = 50;
 
+/// Characters of a digest that are shown: `sha256:` and twelve digits, as docker shows ids.
+const SHOWN_DIGEST: usize = 19;
+
 /// The summary of `story` so far.
 #[must_use]
 pub fn render(story: &Story) -> String {
@@ -79,7 +82,9 @@ fn facts(page: &mut String, story: &Story) {
     }
     row("Instance", code(&format!("{}/{}", rollout.resource_group, rollout.instance)));
     if let Some(image) = &story.image {
-        row("Digest", code(image.digest.as_str()));
+        // Whole it is wider than a phone; the output `digest` and the evidence file have all of it.
+        let short: String = image.digest.as_str().chars().take(SHOWN_DIGEST).collect();
+        row("Digest", code(&format!("{short}…")));
     }
     if let Some(sha) = &rollout.sha {
         let short = sha.get(..7).unwrap_or(sha);

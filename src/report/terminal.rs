@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
     plan::{Aim, Plan, Step},
-    runner::{Annotation, Annotations, Place, log_safe},
+    runner::{Annotation, Annotations, Place, escape_data, log_safe},
 };
 
 /// Whether to colour.
@@ -23,6 +23,13 @@ pub enum Paint {
     Colours,
     /// Plain text.
     Plain,
+}
+
+/// Where a group of GitHub's log begins or ends.
+#[derive(Clone, Copy)]
+enum Fold {
+    Begin,
+    End,
 }
 
 /// Where lines go.
@@ -82,6 +89,17 @@ impl Terminal {
         }
     }
 
+    /// GitHub's log folds what a step printed; how it ended stands below, to be seen without unfolding.
+    fn fold(&mut self, fold: Fold, title: &str) {
+        if self.place == Place::Actions {
+            let line = match fold {
+                Fold::Begin => format!("::group::{}\n", escape_data(&self.masks.scrub(title))),
+                Fold::End => "::endgroup::\n".to_owned(),
+            };
+            let _ = self.out.write_all(line.as_bytes());
+        }
+    }
+
     /// Prints `event`; `story` has heard it already.
     pub(super) fn print(&mut self, event: &Event, story: &Story) {
         let at = event.at;
@@ -129,6 +147,7 @@ impl Terminal {
             Happening::StepStarted { step } => {
                 self.probes = 0;
                 if let Some(what) = story.plan.as_ref().and_then(|plan| plan.steps.get(*step)) {
+                    self.fold(Fold::Begin, &what.to_string());
                     let text = self.styled(BOLD, &format!("▶ {what}"));
                     self.line(at, &text);
                 }
@@ -197,10 +216,12 @@ impl Terminal {
                 self.line(at, &text);
             }
             Happening::StepFinished { end: StepEnd::Done, duration_ms, .. } => {
+                self.fold(Fold::End, "");
                 let text = self.styled(GREEN, &format!("✔ done in {}", story::duration(*duration_ms)));
                 self.line(at, &text);
             }
             Happening::StepFinished { end: StepEnd::Failed { failure }, duration_ms, .. } => {
+                self.fold(Fold::End, "");
                 let text = self.styled(RED, &format!("✘ failed after {}: {}", story::duration(*duration_ms), failure.what));
                 self.line(at, &text);
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sandbox::{Finished, Options, RunSpec, World, runner};
+use sandbox::{Fault, Finished, Options, RunSpec, World, runner};
 
 /// The binary that cargo built for these tests.
 pub fn binary() -> &'static Path {
@@ -10,16 +10,19 @@ pub fn binary() -> &'static Path {
 }
 
 /// A world in which nothing takes long.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn world() -> World {
     World::start(Options::quick()).await.expect("a world on loopback")
 }
 
 /// Runs the binary as GitHub's runner would.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn run(world: &World, spec: &RunSpec) -> Finished {
     runner::run(world, binary(), spec).await.expect("the binary runs")
 }
 
 /// What was asked of Azure that changes something, as `METHOD name`.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn changes(world: &World) -> Vec<String> {
     let of_azure = world.requests().into_iter().filter(|request| request.service == "azure" && request.is_change());
     of_azure
@@ -49,4 +52,20 @@ pub fn everything(world: &World, finished: &Finished) -> String {
         tags,
     ]
     .join("\n")
+}
+
+/// A run without a fault, and one under each fault, side by side, each in a world of its own; `spec` says what is run.
+/// SlackSlow is left out: it is SlackDown, after a wait.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn under_every_fault(spec: impl Fn(&World) -> RunSpec) -> Vec<(Option<Fault>, World, Finished)> {
+    let faults = Fault::ALL.into_iter().filter(|fault| *fault != Fault::SlackSlow).map(Some);
+    let runs = std::iter::once(None).chain(faults).map(async |fault| {
+        let world = world().await;
+        if let Some(fault) = fault {
+            world.fault(fault).await;
+        }
+        let done = run(&world, &spec(&world)).await;
+        (fault, world, done)
+    });
+    futures::future::join_all(runs).await
 }

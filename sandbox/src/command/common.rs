@@ -55,11 +55,16 @@ pub(crate) fn binary(common: &Common) -> io::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     let quiet: &[&str] = if io::stderr().is_terminal() { &[] } else { &["--quiet"] };
-    let built = Process::new(cargo)
-        .current_dir(&root)
-        .args(["build", "--package", "deploy-action", "--bin", "deploy-action"])
-        .args(quiet)
-        .status()?;
+    let mut build = Process::new(cargo);
+    build.current_dir(&root).args(["build", "--package", "deploy-action", "--bin", "deploy-action"]).args(quiet);
+    // Cargo tells what it runs which package that is. Build scripts that look at it (ring's) would run anew, and everything
+    // above them, each time that this cargo and another take turns.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            build.env_remove(name);
+        }
+    }
+    let built = build.status()?;
     if !built.success() {
         return Err(io::Error::other("deploy-action does not build"));
     }
