@@ -549,7 +549,11 @@ proptest! {
         for (rule, judgement) in rules.iter().zip(Gate::new(&rules, settings).judge(&samples)) {
             let _ = judgement.to_string();
             if judgement.verdict == Verdict::Pass && rule.metric.as_str() != "health" {
-                let value = judgement.value.expect("a value").value;
+                // As it was read: what is told of a throughput may be per request.
+                let its = |sample: &&Sample| sample.metric == rule.metric && sample.subject == Subject::New;
+                let Some(Reading::Value { value, .. }) = samples.iter().find(its).map(|sample| sample.reading.clone()) else {
+                    panic!("a pass without a value: {judgement}");
+                };
                 prop_assert!(value.is_finite());
                 for bound in &rule.bounds {
                     match bound {

@@ -183,10 +183,8 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(name in "[a-z_:][a-z0-9_:]{0,10}", labels in prop::collection::btree_map("[a-z_][a-z0-9_]{0,6}", ".{0,8}", 0..4), value in any::<f64>()) {
+        fn what_is_written_is_read(name in "[a-z_:][a-z0-9_:]{0,10}", labels in prop::collection::btree_map("[a-z_][a-z0-9_]{0,6}", "[^\r]{0,8}", 0..4), value in any::<f64>()) {
             let escaped = |text: &str| text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
-            // Line separators that a page cannot hold within a line are out of scope.
-            prop_assume!(labels.values().all(|value| !value.contains('\r')));
             let inside: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
             let lines = all(&format!("{name}{{{}}} {value}", inside.join(","))).expect("a page");
             prop_assert_eq!(&lines[0].name, &name);
