@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is surprised, in its helpers too")]
 
+#[path = "common/prometheus.rs"]
+mod prometheus;
 #[path = "common/tiny_server.rs"]
 mod tiny_server;
 
@@ -19,6 +21,7 @@ use deploy_action::{
     gate::{Basis, Conclusion, Gate, Reading, Realised, Sample, Settings, Sources, Subject, Target, Verdict},
     http,
 };
+use prometheus::Prometheus;
 use tiny_server::{Answer, Asked, json, one, serve, text, vector};
 use tokio::net::TcpListener;
 
@@ -373,49 +376,15 @@ async fn the_pages_tell_good_from_bad() {
     insta::assert_snapshot!(told);
 }
 
-/// A real server that scrapes every second. It stops with the value.
-struct Prometheus {
-    address: SocketAddr,
-    _child: tokio::process::Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Prometheus {
-    async fn start(binary: &str, targets: &[SocketAddr]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
-        let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
-        let file = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs: [{{ job_name: sandbox, static_configs: [{{ targets: [{}] }}] }}]\n",
-            targets.join(", ")
-        );
-        std::fs::write(&file, text).expect("written");
-        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
-        let child = tokio::process::Command::new(binary)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("PROMETHEUS names a binary that runs");
-        Self { address, _child: child, _folder: folder }
-    }
-}
-
 #[tokio::test]
 #[ignore = "needs PROMETHEUS, the binary of a Prometheus server; it takes a dozen seconds, because the server scrapes once a second"]
 async fn a_real_server_tells_the_same() {
-    let binary = std::env::var("PROMETHEUS").expect("PROMETHEUS names the binary");
     let mut addresses = Vec::new();
     for mixture in MIXTURES {
         addresses.push(mixture.serve().await);
     }
-    let prometheus = Prometheus::start(&binary, &addresses).await;
-    let base: url::Url = format!("http://{}", prometheus.address).parse().expect("a URL");
+    let prometheus = Prometheus::of_targets(&addresses).await;
+    let base: url::Url = prometheus.url().parse().expect("a URL");
     let built_in = Metrics { source: MetricsSource::Prometheus(base), ..scraping() };
     // The example's own queries must say the same as the built-in ones.
     let example = config::parse(include_str!("../examples/deploy.yml"), "deploy.yml").expect("the example").metrics.expect("on");
