@@ -110,9 +110,10 @@ pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
         }
     }
     let outcome = match (execution.plan.aim, hands.touched) {
-        (Aim::RollBack | Aim::MakeSafe, Touched::Written | Touched::Deleted) => Outcome::RolledBack,
-        (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) => Outcome::Healthy,
-        (_, Touched::No) => Outcome::Unchanged,
+        // Of the last two an interrupted run may have done everything already.
+        (Aim::MakeSafe, Touched::Written | Touched::Deleted) | (Aim::RollBack, _) => Outcome::RolledBack,
+        (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) | (Aim::Finish, _) => Outcome::Healthy,
+        (Aim::Deploy | Aim::Promote | Aim::MakeSafe, Touched::No) => Outcome::Unchanged,
     };
     Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(shown) }
 }
@@ -238,7 +239,7 @@ async fn for_a_person(failure: Failure, started: usize, touched: Touched, execut
     };
     let outcome = match plan.aim {
         Aim::Deploy | Aim::Promote => Outcome::Held,
-        Aim::RollBack | Aim::MakeSafe => Outcome::Failed,
+        Aim::RollBack | Aim::MakeSafe | Aim::Finish => Outcome::Failed,
     };
     if outcome == Outcome::Held && !begun.iter().any(|step| matches!(step, Step::MarkStable { .. })) {
         mark_held(&failure, execution).await;

@@ -219,7 +219,9 @@ impl<'a> World<'a> {
             image,
             sha: match aim {
                 Aim::Deploy => None,
-                Aim::RollBack | Aim::Promote | Aim::MakeSafe => self.instance(subject.slot).and_then(|instance| instance.tags.sha.clone()),
+                Aim::RollBack | Aim::Promote | Aim::MakeSafe | Aim::Finish => {
+                    self.instance(subject.slot).and_then(|instance| instance.tags.sha.clone())
+                }
             },
             previous,
             subject: subject.instance.clone(),
@@ -506,11 +508,13 @@ pub fn promote(world: &World<'_>) -> Result<Plan, Failure> {
 }
 
 /// The plan that makes safe what an interrupted run left: people back on what was proven, what was not is gone. Without steps
-/// where everything is safe already.
+/// where everything is safe already. `left` is what the run was for; it and the world's rollout say whose work this is:
+/// - a rollout whose version carries it, proven, is finished (aim `Finish`);
+/// - a rollback whose switch was made is finished, and one whose switch was not is made again (aim `RollBack`).
 ///
 /// # Errors
 /// A refusal when nobody can tell what is live.
-pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
+pub fn make_safe(world: &World<'_>, left: Aim) -> Result<Plan, Failure> {
     let live = match world.live()? {
         Live::Slot(slot) => slot,
         Live::Both => return Err(world.ambiguous()),
@@ -521,6 +525,15 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
             let subject = world.side(Slot::Blue);
             return Ok(world.plan(Aim::MakeSafe, None, &subject, steps, Vec::new()));
         }
+    };
+    let is_switched_by_it = world.observed.profile.as_ref().is_some_and(|profile| profile.tags.rollout.as_ref() == Some(world.rollout));
+    let is_its_version = world.instance(live).is_some_and(|instance| instance.tags.rollout.as_ref() == Some(world.rollout));
+    let aim = match left {
+        // By their roles alone it would be the other one that had to go.
+        Aim::RollBack if !is_switched_by_it && world.is_proven(live) && world.is_way_back(live.other()) => return rollback(world, None),
+        Aim::RollBack if is_switched_by_it => Aim::RollBack,
+        Aim::Deploy | Aim::Promote | Aim::Finish if is_its_version && world.is_proven(live) => Aim::Finish,
+        Aim::Deploy | Aim::Promote | Aim::Finish | Aim::RollBack | Aim::MakeSafe => Aim::MakeSafe,
     };
     let (new, old) = (world.side(live), world.side(live.other()));
     let is_unproven_live = world.instance(live).is_some_and(is_unproven);
@@ -536,9 +549,10 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
                 delete(&new, "its rollout was interrupted"),
             ],
         ),
-        Some(standby) if !is_unproven_live || is_unproven(standby) => {
-            let why = if is_unproven(standby) { "its rollout was interrupted" } else { "the new version is stable" };
-            (live, vec![delete(&old, why)])
+        Some(standby) if is_unproven(standby) => (live, vec![delete(&old, "its rollout was interrupted")]),
+        // What could be gone back to is given up only while what serves is well.
+        Some(_) if !is_unproven_live => {
+            (live, vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "it is left over: people are on a version that is stable")])
         }
         Some(_) | None => {
             if is_unproven_live {
@@ -547,7 +561,53 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
             (live, Vec::new())
         }
     };
-    Ok(world.plan(Aim::MakeSafe, image_of(world, subject), &world.side(subject), steps, notices))
+    Ok(world.plan(aim, image_of(world, subject), &world.side(subject), steps, notices))
+}
+
+/// Why only a person can say how to go on from here, where that is so: a rollout is held, or an interrupted one left people on
+/// a version that never passed its watch, with nothing to go back to.
+///
+/// # Errors
+/// A refusal when nobody can tell what is live.
+pub fn for_a_person(world: &World<'_>) -> Result<Option<Stuck>, Failure> {
+    let held = |slot| {
+        let instance = world.instance(slot).filter(|instance| is_unproven(instance))?;
+        instance.tags.held.as_ref().map(|why| Stuck::Held { why: why.clone() })
+    };
+    if let Some(held) = Slot::BOTH.into_iter().find_map(held) {
+        return Ok(Some(held));
+    }
+    Ok(match world.live()? {
+        Live::Slot(live) if world.instance(live).is_some_and(is_unproven) && !world.is_way_back(live.other()) => Some(Stuck::Unproven),
+        Live::Slot(_) | Live::Nowhere | Live::Both => None,
+    })
+}
+
+/// The instance whose rollout did not end, where there is one: that of an unproven version or, where all are proven, what is live.
+///
+/// # Errors
+/// A refusal when nobody can tell what is live.
+pub fn left<'a>(world: &World<'a>) -> Result<Option<&'a Instance>, Failure> {
+    let unproven = || Slot::BOTH.into_iter().filter_map(|slot| world.instance(slot)).find(|instance| is_unproven(instance));
+    Ok(match world.live()? {
+        Live::Slot(live) => match world.instance(live) {
+            Some(instance) if is_unproven(instance) => Some(instance),
+            other => unproven().or(other),
+        },
+        Live::Nowhere | Live::Both => unproven(),
+    })
+}
+
+/// Why only a person can say how to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stuck {
+    /// A rollout is held.
+    Held {
+        /// Why, as it was written on the instance.
+        why: String,
+    },
+    /// People are on a version that never passed its watch, and there is nothing to go back to.
+    Unproven,
 }
 
 #[cfg(test)]
