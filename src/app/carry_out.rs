@@ -180,6 +180,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
                 body: body.as_ref(),
                 run_url: told.run_url.as_deref(),
                 emitter,
+                claim: held.as_ref(),
                 cancel: session.cancel.clone(),
             };
             execute::run(hands, &execution).await
