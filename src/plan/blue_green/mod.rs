@@ -435,47 +435,65 @@ pub fn rollback(world: &World<'_>, version: Option<&Version>) -> Result<Plan, Fa
         }
     };
     let (new, old) = (world.side(live), world.side(live.other()));
-    let begun = world.instance(live.other()).is_some_and(is_unproven);
-    if world.is_proven(live) && begun {
+    if is_begun(world, live.other()) {
+        is_what_was_named(world, live, version)?;
         // A rollout that has not come to its switch: people are on the old version, and stay there.
-        let steps = vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "its rollout was called off")];
+        let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "its rollout was called off")];
+        steps.extend(mark_unproven(world, live));
         return Ok(world.plan(Aim::RollBack, image_of(world, live), &new, steps, Vec::new()));
     }
-    let Some(standby) = world.instance(live.other()) else {
+    if world.instance(live.other()).is_none() {
         return Err(nothing_to_go_back_to(world, live));
-    };
-    if let (Some(wanted), Some(there)) = (version, &standby.tags.version)
-        && wanted != there
-    {
-        return Err(world
-            .failure(format!("{} can go back to {there}, which still runs, and not to {wanted}", world.environment.name))
-            .next("leave the input `version` out to go back to what still runs")
-            .next(format!(
-                "or deploy it; it goes through the gates: command: deploy, environment: {}, version: {wanted}",
-                world.environment.name
-            )));
     }
+    is_what_was_named(world, live.other(), version)?;
     let mut steps =
         vec![world.await_health(&old, ROLLBACK_PROBES), world.switch(&old, Some(&new), None), Step::Drain { from: new.clone() }];
     steps.extend(world.instance(live).map(|_| delete(&new, "a rollback was asked for")));
     steps.extend(world.public_smoke());
-    // A version that was taken back to is trusted again, whatever its role said.
-    if world.instance(live.other()).is_some_and(is_unproven) {
-        steps.push(Step::MarkStable { instance: old.instance.clone() });
-    }
+    steps.extend(mark_unproven(world, live.other()));
     Ok(world.plan(Aim::RollBack, image_of(world, live.other()), &old, steps, Vec::new()))
 }
 
+/// Whether `slot`, where nobody is sent, holds what a rollout began and has not switched to. One whose version live came after is
+/// what was live before, also where it never proved itself.
+fn is_begun(world: &World<'_>, slot: Slot) -> bool {
+    let live = world.instance(slot.other());
+    let came_after = |instance: &Instance| {
+        let before = live.filter(|live| is_unproven(live)).and_then(|live| live.tags.previous.as_ref());
+        before.is_some() && before == instance.tags.version.as_ref()
+    };
+    world.instance(slot).is_some_and(|instance| is_unproven(instance) && !came_after(instance))
+}
+
+/// A version that was taken back to is trusted again, whatever its role said.
+fn mark_unproven(world: &World<'_>, slot: Slot) -> Option<Step> {
+    world.instance(slot).filter(|instance| is_unproven(instance)).map(|instance| Step::MarkStable { instance: instance.name.clone() })
+}
+
+/// Refuses where a version was named and `slot`, which is what a rollback comes to, does not run it.
+fn is_what_was_named(world: &World<'_>, slot: Slot, version: Option<&Version>) -> Result<(), Failure> {
+    let there = world.instance(slot).and_then(|instance| instance.tags.version.as_ref());
+    let Some(wanted) = version.filter(|wanted| there != Some(*wanted)) else { return Ok(()) };
+    let name = &world.environment.name;
+    let what = there.map_or_else(|| format!("what runs in {}, whose version is not known", world.side(slot).instance), ToString::to_string);
+    Err(world
+        .failure(format!("{name} can go back to {what}, which still runs, and not to {wanted}"))
+        .next("leave the input `version` out to go back to what still runs")
+        .next(format!("or deploy it; it goes through the gates: command: deploy, environment: {name}, version: {wanted}")))
+}
+
 fn nothing_to_go_back_to(world: &World<'_>, live: Slot) -> Failure {
-    let runs = world.instance(live).and_then(|instance| instance.tags.version.as_ref()).map_or("its version", Version::as_str);
-    let failure =
-        world.failure(format!("only {runs} runs in {}: the version before was deleted when it had proved itself", world.environment.name));
-    match world.instance(live).and_then(|instance| instance.tags.previous.as_ref()) {
-        Some(previous) => failure.next(format!(
-            "deploy the version before; it goes through the same gates: command: deploy, environment: {}, version: {previous}",
-            world.environment.name
-        )),
-        None => failure.next(format!("deploy a version by name: command: deploy, environment: {}, version: TAG", world.environment.name)),
+    let (live, name) = (world.instance(live), &world.environment.name);
+    let runs = live.and_then(|instance| instance.tags.version.as_ref()).map_or("its version", Version::as_str);
+    match live.and_then(|instance| instance.tags.previous.as_ref()) {
+        Some(previous) => world
+            .failure(format!("only {runs} runs in {name}: the version before, {previous}, was deleted when it had proved itself"))
+            .next(format!(
+                "deploy the version before; it goes through the same gates: command: deploy, environment: {name}, version: {previous}"
+            )),
+        None => world
+            .failure(format!("only {runs} runs in {name}, and no version before it is known"))
+            .next(format!("deploy a version by name: command: deploy, environment: {name}, version: TAG")),
     }
 }
 

@@ -337,6 +337,29 @@ fn what_is_left_is_finished_or_made_safe_by_whose_work_it_is() {
     }
 }
 
+/// Neither version ever proved itself: which of them came after is what says where back is.
+#[test]
+fn a_rollback_goes_to_an_unproven_version_only_where_people_came_from_it() {
+    let environment = environment("");
+    let mut model = switched(Role::Canary);
+    model.instances.get_mut(&Slot::Blue).expect("blue").role = Some(Role::Canary);
+    let rollback = |previous: Option<&str>| {
+        let mut observed = model.observed(&environment);
+        for instance in observed.instances.iter_mut().filter(|instance| instance.name.as_str() == "aci-green") {
+            instance.tags.previous = previous.map(|version| version.parse().expect("a version"));
+        }
+        words(&model.world(&environment, &observed, |world| super::rollback(world, None)).expect("a plan"))
+    };
+    let back =
+        ["Health of aci-blue: GET /health", "Switch tm: 100% to blue (aci-blue)", "Wait until aci-green is drained", "Delete aci-green"];
+    assert_eq!(rollback(Some("main-0000000"))[..4], back);
+    let called_off = ["Health of aci-green: GET /health", "Delete aci-blue", "Mark aci-green stable"];
+    assert_eq!(
+        (rollback(Some("main-1111111")), rollback(None)),
+        (called_off.map(String::from).into(), called_off.map(String::from).into())
+    );
+}
+
 #[test]
 fn only_a_person_decides_of_what_is_held_or_has_no_way_back() {
     let environment = environment("");
