@@ -11,7 +11,7 @@ use url::Url;
 
 use super::story::{self, Story};
 use crate::{
-    domain::{InstanceName, Masks, Outcome, Secret, Strategy},
+    domain::{InstanceName, Masks, Outcome, Secret, Strategy, Version},
     execute::Rollout,
     http,
     plan::Aim,
@@ -199,7 +199,8 @@ pub fn message(story: &Story) -> Value {
             field("Duration", story::duration(end.duration_ms));
         }
         field("Status", status(story));
-        if let Some(probe) = story.probes.last() {
+        // A good answer of a version that was not to be is no news.
+        if let Some(probe) = story.probes.last().filter(|probe| !(probe.result.is_good() && story.has_ended_badly())) {
             let path = Url::parse(&probe.url).map_or_else(|_| probe.url.clone(), |url| url.path().to_owned());
             field("Health", format!("{} → {}", escape(&path), escape(&story::answer(&probe.result))));
         }
@@ -254,12 +255,9 @@ fn sides(story: &Story, rollout: &Rollout) -> Vec<(&'static str, String)> {
     let previous = story.plan.as_ref().and_then(|plan| plan.previous.as_ref()).map_or("nothing", |version| version.as_str());
     match story.current() {
         Some(switched) => {
-            // The plan's own instance runs the version that it is about; the other runs the one before, also when people are
-            // back on it.
             let of = |instance: &InstanceName| {
-                let is_subject = story.plan.as_ref().is_some_and(|plan| plan.subject == *instance);
-                let version = if is_subject { version.clone() } else { escape(previous) };
-                format!("{} (`{version}`)", escape(instance.as_str()))
+                let version = story.runs(instance).map_or("nothing", Version::as_str);
+                format!("{} (`{}`)", escape(instance.as_str()), escape(version))
             };
             if let Some(from) = &switched.from {
                 fields.push(("Previous", of(&from.instance)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Rule,
-    domain::{ExitStatus, ImageReference, Outcome, Strategy, Version},
+    domain::{ExitStatus, ImageReference, InstanceName, Outcome, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::Failure,
     gate::{Judgement, Sample},
@@ -114,6 +114,8 @@ pub struct Probe {
 /// A smoke test.
 #[derive(Debug, Clone)]
 pub struct Smoke {
+    /// The place in the plan of the step that it belongs to.
+    pub step: usize,
     /// The path.
     pub path: String,
     /// Where it went.
@@ -157,8 +159,8 @@ impl Story {
             Happening::Probe { attempt, of, url, result, .. } => {
                 self.probes.push(Probe { attempt: *attempt, of: *of, url: url.clone(), result: result.clone() });
             }
-            Happening::Smoke { path, url, result, .. } => {
-                self.smoke.push(Smoke { path: path.clone(), url: url.clone(), result: result.clone() });
+            Happening::Smoke { step, path, url, result } => {
+                self.smoke.push(Smoke { step: *step, path: path.clone(), url: url.clone(), result: result.clone() });
             }
             Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => self.set(*step, Step::Done { duration_ms: *duration_ms }),
             Happening::StepFinished { step, end: StepEnd::Failed { .. }, duration_ms } => {
@@ -204,6 +206,20 @@ impl Story {
     #[must_use]
     pub fn healthy_probe(&self) -> Option<&Probe> {
         self.probes.last().filter(|probe| probe.result.is_good())
+    }
+
+    /// Whether it has ended otherwise than as it was meant to: what was seen of the new version on the way says little then.
+    #[must_use]
+    pub fn has_ended_badly(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.failure.is_some())
+    }
+
+    /// The version that an instance runs: the plan's own runs the one that it is about, any other the one before, also when
+    /// people are back on it.
+    #[must_use]
+    pub fn runs(&self, instance: &InstanceName) -> Option<&Version> {
+        let plan = self.plan.as_ref()?;
+        if plan.subject == *instance { self.version() } else { plan.previous.as_ref() }
     }
 
     /// What it is for, as the plan says or, before there is one, as was asked; a deployment until that is known.

@@ -4,7 +4,11 @@
 use std::fmt::Write;
 
 use super::story::{self, Step, Story};
-use crate::{domain::Outcome, execute::Diagnosis};
+use crate::{
+    domain::{Outcome, Strategy},
+    execute::Diagnosis,
+    plan,
+};
 
 /// Log lines that the summary shows; the evidence file has all.
 const LOG_LINES: usize = 50;
@@ -67,20 +71,24 @@ fn facts(page: &mut String, story: &Story) {
         row("Before", code(previous.as_str()));
     }
     if let Some(switched) = story.current() {
-        row("Live", format!("{} ({})", text(switched.to.slot.as_str()), code(switched.to.instance.as_str())));
+        let version = story.runs(&switched.to.instance).map_or_else(String::new, |version| format!(", runs {}", code(version.as_str())));
+        row("Live", format!("{} ({}){version}", text(switched.to.slot.as_str()), code(switched.to.instance.as_str())));
     }
     row("Environment", text(rollout.environment.as_str()));
     if let Some(url) = &rollout.url {
         row("Address", link(url, url));
     }
-    if let Some(probe) = story.healthy_probe() {
+    if let Some(probe) = story.healthy_probe().filter(|_| !story.has_ended_badly()) {
         let path = url::Url::parse(&probe.url).map_or_else(|_| probe.url.clone(), |url| url.path().to_owned());
         row("Health", format!("{} → {}", code(&path), text(&story::answer(&probe.result))));
     }
     if let Some(end) = &story.end {
         row("Duration", story::duration(end.duration_ms));
     }
-    row("Instance", code(&format!("{}/{}", rollout.resource_group, rollout.instance)));
+    match rollout.strategy {
+        Strategy::Direct => row("Instance", code(&format!("{}/{}", rollout.resource_group, rollout.instance))),
+        Strategy::BlueGreen | Strategy::Canary => row("Resource group", code(&rollout.resource_group)),
+    }
     if let Some(image) = &story.image {
         // Whole it is wider than a phone; the output `digest` and the evidence file have all of it.
         let short: String = image.digest.as_str().chars().take(SHOWN_DIGEST).collect();
@@ -102,25 +110,26 @@ fn facts(page: &mut String, story: &Story) {
 fn steps(page: &mut String, story: &Story) {
     let Some(plan) = &story.plan else { return };
     page.push_str("### Steps\n\n| | step | took |\n|---|---|---|\n");
-    for (step, state) in plan.steps.iter().zip(&story.steps) {
+    for (index, (step, state)) in plan.steps.iter().zip(&story.steps).enumerate() {
+        if index == story.planned {
+            page.push_str("| ↩️ | *taken back:* | |\n");
+        }
         let (mark, took) = match state {
             Step::Waiting => ("▫️", String::new()),
             Step::Running => ("⏳", "…".into()),
             Step::Done { duration_ms } => ("✅", story::duration(*duration_ms)),
             Step::Failed { duration_ms } => ("❌", story::duration(*duration_ms)),
         };
-        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&step.to_string()));
+        let why = if let plan::Step::DeleteInstance { why, .. } = step { format!(": {why}") } else { String::new() };
+        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&format!("{step}{why}")));
     }
     page.push('\n');
-    let changes: Vec<&String> = plan
-        .steps
-        .iter()
-        .flat_map(|step| match step {
-            crate::plan::Step::UpdateInstance { changes, .. } => changes.as_slice(),
-            crate::plan::Step::DeleteInstance { why, .. } => std::slice::from_ref(why),
-            _ => &[],
-        })
-        .collect();
+    let mut changes = Vec::new();
+    for step in &plan.steps {
+        if let plan::Step::UpdateInstance { changes: more, .. } = step {
+            changes.extend(more);
+        }
+    }
     if !changes.is_empty() {
         let _ = writeln!(page, "<details><summary>What changes ({})</summary>\n", changes.len());
         for change in changes {
@@ -130,30 +139,32 @@ fn steps(page: &mut String, story: &Story) {
     }
 }
 
+/// The smoke tests, those of each step together: first on the instance itself, then where people are. What they answered is
+/// folded, unless it is bad.
 fn smoke(page: &mut String, story: &Story) {
-    if story.smoke.is_empty() {
-        return;
-    }
-    page.push_str("### Smoke tests\n\n| | path | answer | took |\n|---|---|---|---|\n");
-    for test in &story.smoke {
-        let mark = if test.result.is_good() { "✅" } else { "❌" };
-        let _ = writeln!(
-            page,
-            "| {mark} | {} | {} | {} |",
-            code(&test.path),
-            text(&story::answer(&test.result)),
-            story::duration(test.result.latency_ms)
-        );
-    }
-    page.push('\n');
-    for test in story.smoke.iter().filter(|test| !test.result.excerpt.is_empty()) {
-        let open = if test.result.is_good() { "" } else { " open" };
-        let _ = writeln!(
-            page,
-            "<details{open}><summary>{} answered</summary>\n\n{}\n</details>\n",
-            html(&test.path),
-            fence(&test.result.excerpt)
-        );
+    for tests in story.smoke.chunk_by(|one, next| one.step == next.step) {
+        let step = tests.first().and_then(|test| story.plan.as_ref()?.steps.get(test.step));
+        let title = step.map_or_else(|| "Smoke tests".to_owned(), ToString::to_string);
+        let _ = writeln!(page, "### {}\n\n| | path | answer | took |\n|---|---|---|---|", text(&title));
+        for test in tests {
+            let mark = if test.result.is_good() { "✅" } else { "❌" };
+            let answer = text(&story::answer(&test.result));
+            let _ = writeln!(page, "| {mark} | {} | {answer} | {} |", code(&test.path), story::duration(test.result.latency_ms));
+        }
+        page.push('\n');
+        let (good, bad): (Vec<_>, Vec<_>) =
+            tests.iter().filter(|test| !test.result.excerpt.is_empty()).partition(|test| test.result.is_good());
+        for test in bad {
+            let (path, answer) = (html(&test.path), fence(&test.result.excerpt));
+            let _ = writeln!(page, "<details open><summary>{path} answered</summary>\n\n{answer}\n</details>\n");
+        }
+        if !good.is_empty() {
+            page.push_str("<details><summary>What they answered</summary>\n\n");
+            for test in good {
+                let _ = writeln!(page, "{}\n\n{}\n", code(&test.path), fence(&test.result.excerpt));
+            }
+            page.push_str("</details>\n\n");
+        }
     }
 }
 
