@@ -112,6 +112,8 @@ impl Session {
             ("environment", rollout.environment.to_string()),
             ("rollout", rollout.id.to_string()),
             ("version", rollout.version.as_ref().map(ToString::to_string).unwrap_or_default()),
+            ("sha", rollout.sha.clone().unwrap_or_default()),
+            ("aim", rollout.aim.as_str().to_owned()),
         ])
     }
 

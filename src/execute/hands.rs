@@ -140,6 +140,19 @@ impl Hands {
         }
     }
 
+    /// What is needed of the steps `undo`, which take a rollout back: a switch that was begun and certainly not made is not one to
+    /// take back, and leaves nobody to wait for.
+    pub(super) fn needed(&self, undo: Vec<Step>) -> Vec<Step> {
+        let is_there = |step: &Step| {
+            let (Step::Switch { to, .. }, Some(profile)) = (step, &self.profile) else { return false };
+            self.certainty == Certainty::Sure && traffic::is_sent_to_alone(profile, to)
+        };
+        if !undo.iter().any(is_there) {
+            return undo;
+        }
+        undo.into_iter().filter(|step| !matches!(step, Step::Switch { .. } | Step::Drain { .. })).collect()
+    }
+
     /// Reads the profile once more before it is changed, unless every moment counts: what a person changed since is noticed
     /// while nothing has been overwritten.
     pub(super) async fn look_again(&mut self, execution: &Execution<'_>) -> Result<(), Failure> {

@@ -104,7 +104,7 @@ pub(super) async fn create(
 }
 
 /// Whether everyone is sent to `to`, and nobody elsewhere.
-fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
+pub(super) fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
     profile.enabled().count() == 1 && profile.enabled().all(|endpoint| endpoint.name.eq_ignore_ascii_case(&to.endpoint))
 }
 

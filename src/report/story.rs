@@ -241,10 +241,11 @@ impl Story {
         if plan.subject == *instance { self.version() } else { plan.previous.as_ref() }
     }
 
-    /// What it is for; a deployment until that is known.
+    /// What it is for, as the plan says or, before there is one, as was asked; a deployment until that is known.
     #[must_use]
     pub fn aim(&self) -> Aim {
-        self.rollout.as_ref().map_or(Aim::Deploy, |rollout| rollout.aim)
+        let planned = self.plan.as_ref().map(|plan| plan.aim);
+        planned.or_else(|| self.rollout.as_ref().map(|rollout| rollout.aim)).unwrap_or(Aim::Deploy)
     }
 
     /// The version that it is about: asked for or, in a rollback, gone back to.
@@ -323,7 +324,7 @@ pub fn title(environment: &str) -> String {
 pub fn headline(story: &Story) -> String {
     let environment = story.rollout.as_ref().map_or_else(String::new, |rollout| title(rollout.environment.as_str()));
     let what = match story.aim() {
-        Aim::Deploy => "deployment",
+        Aim::Deploy | Aim::Finish => "deployment",
         Aim::RollBack => "rollback",
         Aim::Promote => "promotion",
         Aim::MakeSafe => "clean-up",
@@ -334,17 +335,19 @@ pub fn headline(story: &Story) -> String {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
             Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),
         },
+        (Outcome::Healthy, Aim::Finish) => format!("✅ {environment} deployment finished: {} is stable", story.version_words()),
         (Outcome::Healthy, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => format!("✅ {environment} {what} complete"),
         (Outcome::Unchanged, _) if story.is_showing_only() && story.probes.is_empty() && story.planned > 0 => {
             format!("📋 Plan for {environment}: nothing was changed")
         }
         (Outcome::Unchanged, Aim::Deploy) => format!("✅ {environment} unchanged: it already runs this version"),
-        (Outcome::Unchanged, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => {
+        (Outcome::Unchanged, Aim::RollBack | Aim::Promote | Aim::Finish) => {
             format!("✅ {environment} unchanged: there was nothing to do")
         }
+        (Outcome::Unchanged, Aim::MakeSafe) => format!("🛟 {environment} is safe: nothing of the interrupted run is left"),
         (Outcome::RolledBack, Aim::RollBack) => format!("↩️ {environment} rolled back to {}", story.version_words()),
         (Outcome::RolledBack, Aim::MakeSafe) => format!("🛟 {environment} made safe: {} serves", story.version_words()),
-        (Outcome::RolledBack, Aim::Deploy | Aim::Promote) => format!("↩️ {environment} deployment rolled back"),
+        (Outcome::RolledBack, Aim::Deploy | Aim::Promote | Aim::Finish) => format!("↩️ {environment} deployment rolled back"),
         (Outcome::Held, _) => format!("⏸️ {environment} {what} held: a person must decide"),
         (Outcome::Failed, _) => format!("❌ {environment} {what} failed"),
         (Outcome::Refused, _) => format!("⛔ {environment} {what} refused: nothing was touched"),

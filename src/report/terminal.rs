@@ -110,6 +110,7 @@ impl Terminal {
                     Aim::RollBack => format!("rollback to {}", story.version_words()),
                     Aim::Promote => "promotion of what is held".to_owned(),
                     Aim::MakeSafe => "making safe what an interrupted run left".to_owned(),
+                    Aim::Finish => "finishing what an interrupted run began".to_owned(),
                 };
                 let head = format!("{} {what} → {}", rollout.application, rollout.environment);
                 let head = self.styled(BOLD, &head);
