@@ -21,6 +21,9 @@ use crate::{
 const SECTION: usize = 2900;
 const FIELD: usize = 1900;
 
+/// Steps that are shown of what to do next; the summary has all.
+const STEPS: usize = 5;
+
 /// Between two updates of a message (Slack: chat.update is tier 3, about 50 a minute).
 const BETWEEN: Duration = Duration::from_millis(1200);
 
@@ -219,8 +222,9 @@ pub fn message(story: &Story) -> Value {
         if !failure.consequence.is_empty() {
             text.push_str(&format!("\n*It means*: {}", escape(&failure.consequence)));
         }
-        let next = story.diagnosis.as_ref().map_or(&failure.next, |diagnosis| &diagnosis.advice);
-        for step in next.iter().take(4) {
+        // What this failure asks for goes before what the runbook says of its kind.
+        let advice = story.diagnosis.iter().flat_map(|diagnosis| &diagnosis.advice);
+        for step in failure.next.iter().chain(advice).take(STEPS) {
             text.push_str(&format!("\n• {}", escape(step)));
         }
         blocks.push(json!({"type": "section", "text": mrkdwn(&text, SECTION)}));

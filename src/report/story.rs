@@ -31,6 +31,8 @@ pub struct Story {
     pub switches: Vec<Switched>,
     /// The last look at arriving traffic.
     pub arrived: Option<Arrived>,
+    /// What was seen of what nobody is sent to any more, where that was waited for.
+    pub drained: Option<Drained>,
     /// The rules of the watch.
     pub rules: Vec<Rule>,
     /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
@@ -85,9 +87,22 @@ pub struct Switched {
     pub took_ms: u64,
 }
 
+/// What nobody is sent to any more has been waited for.
+#[derive(Debug, Clone)]
+pub struct Drained {
+    /// What was left.
+    pub from: Side,
+    /// How long it was waited for, in milliseconds.
+    pub after_ms: u64,
+    /// Requests that the last look still saw there, where they could be counted.
+    pub left: Option<u64>,
+}
+
 /// A tick of the watch.
 #[derive(Debug, Clone)]
 pub struct Tick {
+    /// When.
+    pub at: jiff::Timestamp,
     /// Which, from 1.
     pub tick: u32,
     /// Of how many.
@@ -171,7 +186,8 @@ impl Story {
             }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
-                self.ticks.push(Arc::new(Tick { tick: *tick, of: *of, after_ms: *after_ms, judgements: judgements.clone() }));
+                let (at, judgements) = (event.at, judgements.clone());
+                self.ticks.push(Arc::new(Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements }));
                 self.samples.clone_from(samples);
             }
             Happening::TakingBack { steps, .. } => {
@@ -185,7 +201,10 @@ impl Story {
                 self.rules.clone_from(rules);
                 self.ticks.clear();
             }
-            Happening::Drained { .. } | Happening::Claimed { .. } => {}
+            Happening::Drained { from, after_ms, left, .. } => {
+                self.drained = Some(Drained { from: from.clone(), after_ms: *after_ms, left: *left });
+            }
+            Happening::Claimed { .. } => {}
             Happening::Diagnosed { diagnosis } => self.diagnosis = Some((**diagnosis).clone()),
             Happening::Warned { text } => self.warnings.push(text.clone()),
             Happening::ReportFailed { report, why } => self.warnings.push(format!("{report} was not told: {why}")),

@@ -13,8 +13,8 @@ use crate::{
 /// Log lines that the summary shows; the evidence file has all.
 const LOG_LINES: usize = 50;
 
-/// Characters of a digest that are shown: `sha256:` and twelve digits, as docker shows ids.
-const SHOWN_DIGEST: usize = 19;
+/// Digits of a digest that are shown: as many as docker shows of an id.
+const SHOWN_DIGITS: usize = 12;
 
 /// The summary of `story` so far.
 #[must_use]
@@ -90,9 +90,7 @@ fn facts(page: &mut String, story: &Story) {
         Strategy::BlueGreen | Strategy::Canary => row("Resource group", code(&rollout.resource_group)),
     }
     if let Some(image) = &story.image {
-        // Whole it is wider than a phone; the output `digest` and the evidence file have all of it.
-        let short: String = image.digest.as_str().chars().take(SHOWN_DIGEST).collect();
-        row("Digest", code(&format!("{short}…")));
+        row("Digest", code(&short_digests(image.digest.as_str())));
     }
     if let Some(sha) = &rollout.sha {
         let short = sha.get(..7).unwrap_or(sha);
@@ -211,7 +209,8 @@ fn diagnosis(page: &mut String, diagnosis: &Diagnosis) {
         if !instance.events.is_empty() {
             page.push_str("| Azure's event | times | |\n|---|---|---|\n");
             for event in instance.events.iter().rev().take(15).rev() {
-                let _ = writeln!(page, "| {} | {} | {} |", text(&event.name), event.count.max(1), text(&event.message));
+                let message = text(&short_digests(&event.message));
+                let _ = writeln!(page, "| {} | {} | {message} |", text(&event.name), event.count.max(1));
             }
             page.push('\n');
         }
@@ -298,8 +297,25 @@ fn link(name: &str, url: &str) -> String {
     }
 }
 
+/// `text` with its digests cut: whole they are wider than a phone; the output `digest` and the evidence file have all of them.
+fn short_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (digest, rest) = part.split_at_checked(digits).unwrap_or((part, ""));
+        short.push_str("sha256:");
+        match digest.get(..SHOWN_DIGITS) {
+            Some(first) if digits > SHOWN_DIGITS => short.extend([first, "…"]),
+            Some(_) | None => short.push_str(digest),
+        }
+        short.push_str(rest);
+    }
+    short
+}
+
 /// `text` in a code fence that nothing in it can end.
-fn fence(text: &str) -> String {
+pub(super) fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{text}\n{fence}")
@@ -327,6 +343,15 @@ mod tests {
             let fenced = fence(&given);
             let ticks: String = fenced.chars().take_while(|c| *c == '`').collect();
             prop_assert_eq!(fenced.lines().skip(1).filter(|line| line.starts_with(&ticks)).count(), 1);
+        }
+    }
+
+    #[test]
+    fn digests_are_cut_and_nothing_else_is() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(short_digests(&format!("pulled a@sha256:{digest}\" and b")), "pulled a@sha256:0123456789ab…\" and b");
+        for same in ["", "sha256:", "sha256:0123456789ab", "a sha256:zz sha256:é", "no digest"] {
+            assert_eq!(short_digests(same), same);
         }
     }
 
