@@ -191,7 +191,8 @@ pub(super) fn check(name: &str, environment: &Node, context: &Context, problems:
     held("abort").iter().for_each(|(key, node)| check_rule(key, node, Beside::Stable, context, problems));
     for phase in environment.get("phases").map_or(&[][..], Node::items) {
         // At 100 % the stable instances stand by without traffic: there is nothing to compare with.
-        let beside = if text(phase, "traffic").as_deref() == Some("100%") { Beside::Nobody } else { Beside::Stable };
+        let beside =
+            if text(phase, "traffic").and_then(|share| share.parse().ok()) == Some(Share::ALL) { Beside::Nobody } else { Beside::Stable };
         for (key, node) in phase.get("rules").map_or(&[][..], Node::entries) {
             check_rule(key, node, beside, context, problems);
         }

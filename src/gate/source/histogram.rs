@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_promql() {
-        // The numbers of the real server's answers to histogram_quantile on these very buckets.
+        // By PromQL's documented interpolation; tests/metrics_sources.rs compares with a real server's answers.
         let some = buckets(&[(0.1, 50.0), (0.25, 90.0), (1.0, 99.0), (INF, 100.0)]);
         assert_eq!(some.quantile(0.5), Quantile::At(0.1));
         assert_eq!(some.quantile(0.9), Quantile::At(0.25));
