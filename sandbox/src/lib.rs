@@ -14,13 +14,14 @@
 //! | `instance`, `metrics`, [`behaviour`] | the application in a container, what it counts, and how it behaves |
 //! | `dns`, `router`, [`load`] | where a name leads, the address that people use, and people who use it |
 //! | [`seed`] | what runs already |
-//! | [`configuration`] | a `deploy.yml` for this world |
-//! | [`runner`] | starts the Action's binary as GitHub's runner starts a container action |
+//! | [`configuration`], [`clocks`] | a `deploy.yml` for this world, and how long its waits are |
+//! | [`runner`], `payload` | starts the Action's binary as GitHub's runner starts a container action, and the event it is for |
 //! | [`message_view`] | how Slack shows a message, on a terminal |
 
 mod arm;
 pub mod behaviour;
 mod certificates;
+pub mod clocks;
 pub mod configuration;
 mod control;
 mod dice;
@@ -35,6 +36,7 @@ pub mod load;
 pub mod message_view;
 mod metrics;
 mod oidc;
+mod payload;
 pub mod record;
 mod registry;
 mod router;
@@ -47,7 +49,7 @@ pub mod stall;
 pub mod world;
 
 pub use behaviour::{Behaviour, Delay, Health, Who};
-pub use configuration::Clocks;
+pub use clocks::{Clocks, Database, Preflight};
 pub use fault::{Fault, Switch, Times};
 pub use github::{Conclusion, RunState};
 pub use load::{Load, Seen};

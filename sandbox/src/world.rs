@@ -17,11 +17,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     arm::{
         groups::{self, Key},
-        monitor, traffic_manager,
+        monitor, shares, traffic_manager,
     },
     behaviour::{Behaviour, Who},
     certificates,
-    configuration::{self, Clocks},
+    clocks::Clocks,
+    configuration,
     fault::{Fault, Switch, Times},
     github::{self, Beginning, Begun, Run, RunState},
     load::{self, Load},
@@ -29,7 +30,7 @@ use crate::{
     record::{Recorded, Recorder},
     runner::RunSpec,
     server::{self, Service},
-    shared::{SHA, Settings, Shared, lock},
+    shared::{Settings, Shared, lock},
     slack,
     stall::Stall,
 };
@@ -324,6 +325,13 @@ impl World {
         lock(&self.shared.azure).profiles.get(&key).map(|profile| profile.show(&key))
     }
 
+    /// The share, between 0 and 1, that a profile's weights give each version; none where there is no such profile, or nothing
+    /// enabled in it. What people really meet follows as their answers of DNS run out.
+    #[must_use]
+    pub fn intended_shares(&self, group: &str, name: &str) -> BTreeMap<String, f64> {
+        shares::by_version(&lock(&self.shared.azure), &Key::new(group, name))
+    }
+
     /// Waits until a profile, as Azure shows it, is as wanted: written so, or found so by the monitor.
     pub async fn until_profile(&self, group: &str, name: &str, wanted: impl Fn(&Value) -> bool) {
         let mut lives = self.shared.lives.subscribe();
@@ -384,6 +392,11 @@ impl World {
         lock(&self.shared.github).git.refs().clone()
     }
 
+    /// The annotated tag `name` is on the commit `sha` from now on.
+    pub fn tag_commit(&self, name: &str, sha: &str) {
+        lock(&self.shared.github).git.tagged(name, sha);
+    }
+
     /// The message of a commit.
     #[must_use]
     pub fn commit_message(&self, sha: &str) -> Option<String> {
@@ -398,9 +411,14 @@ impl World {
 
     /// A workflow run's process starts; what it was pushed for is in the repository.
     pub(crate) fn begin_run(&self, spec: &RunSpec) -> Begun {
-        let pushed = |name: &str| spec.payload.get(name).and_then(Value::as_str);
-        let sha = pushed("after").unwrap_or(SHA);
-        lock(&self.shared.github).git.pushed(&spec.git_ref, sha, pushed("before"));
+        let sha = spec.commit();
+        match spec.git_ref.strip_prefix("refs/tags/") {
+            Some(tag) => self.tag_commit(tag, sha),
+            None => {
+                let before = spec.payload.get("before").and_then(Value::as_str);
+                lock(&self.shared.github).git.pushed(&spec.git_ref, sha, before);
+            }
+        }
         let RunSpec { run_id: id, attempt, event, git_ref, .. } = spec;
         github::begin(&self.shared, &Beginning { id: *id, attempt: *attempt, event, git_ref, sha })
     }

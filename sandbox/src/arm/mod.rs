@@ -6,6 +6,7 @@ pub(crate) mod groups;
 pub(crate) mod life;
 pub(crate) mod monitor;
 pub(crate) mod profile;
+pub(crate) mod shares;
 pub(crate) mod traffic_manager;
 
 use std::{

@@ -261,7 +261,8 @@ impl Production {
 }
 
 impl World {
-    /// Puts production into a state, and waits until its instances run and the monitor has found them.
+    /// Puts production into a state, and waits until its instances run and the monitor has found them. Each version is a git
+    /// tag, too.
     ///
     /// # Errors
     /// What Azure would refuse the profile with.
@@ -269,6 +270,7 @@ impl World {
         for member in &production.members {
             if let Some(runs) = &member.runs {
                 let digest = self.push_image(&runs.version);
+                self.tag_commit(&runs.version, &runs.sha);
                 let place = Place { environment: ENVIRONMENT, name: &member.name };
                 self.write_group(GROUP, &member.name, instance::body(self, place, runs, &digest));
             }
