@@ -11,13 +11,15 @@
 //! | `arm` | Azure Resource Manager: resource groups, container groups, Traffic Manager profiles and their monitor |
 //! | `entra`, `oidc` | Microsoft's token endpoint, and GitHub's issuer of workflow identities |
 //! | `registry`, `github`, `slack` | what their names say |
-//! | `instance`, `metrics`, [`behaviour`] | the application in a container, what it counts, and how it behaves |
+//! | `instance`, `metrics`, [`behaviour`], `afflicted` | the application in a container, what it counts, and how it behaves, also under faults |
+//! | `pool` | a database's connections, all taken |
 //! | `dns`, `router`, [`load`] | where a name leads, the address that people use, and people who use it |
 //! | [`seed`] | what runs already |
 //! | [`configuration`], [`clocks`] | a `deploy.yml` for this world, and how long its waits are |
 //! | [`runner`], `payload` | starts the Action's binary as GitHub's runner starts a container action, and the event it is for |
 //! | [`message_view`] | how Slack shows a message, on a terminal |
 
+mod afflicted;
 mod arm;
 pub mod behaviour;
 mod certificates;
@@ -37,6 +39,7 @@ pub mod message_view;
 mod metrics;
 mod oidc;
 mod payload;
+mod pool;
 pub mod record;
 mod registry;
 mod router;

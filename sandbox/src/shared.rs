@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    arm::Azure,
+    arm::{Azure, groups::Group},
     behaviour::Behaviours,
     fault::{Fault, Faults, Switch, Times},
     github::Github,
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) polling: Polling,
     pub(crate) azure_delay: Duration,
     pub(crate) location: String,
+    /// The PostgreSQL database that instances use.
+    pub(crate) database: Option<String>,
     pub(crate) slack_delay: Duration,
     pub(crate) faults: Faults,
     pub(crate) behaviours: Mutex<Behaviours>,
@@ -100,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) polling: Polling,
     pub(crate) azure_delay: Duration,
     pub(crate) location: String,
+    pub(crate) database: Option<String>,
     pub(crate) slack_delay: Duration,
     pub(crate) recorder: Recorder,
     pub(crate) urls: Urls,
@@ -123,6 +126,7 @@ impl Shared {
             give_up: settings.give_up,
             polling: settings.polling,
             azure_delay: settings.azure_delay,
+            database: settings.database,
             slack_delay: settings.slack_delay,
             faults: Faults::default(),
             behaviours: Mutex::default(),
@@ -181,9 +185,13 @@ impl Shared {
     /// Switches a fault, and waits until it has taken effect.
     pub(crate) async fn switch(&self, fault: Fault, switch: Switch, times: Times) {
         match switch {
-            Switch::On => self.faults.set(fault, times),
+            Switch::On => {
+                let running = lock(&self.azure).groups.values().map(Group::version).collect();
+                self.faults.set(fault, times, running);
+            }
             Switch::Off => self.faults.clear(fault),
         }
+        self.lives.send_modify(|count| *count += 1);
         if fault == Fault::RegistryDown {
             let door = match switch {
                 Switch::On => Door::Closed,

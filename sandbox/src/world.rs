@@ -57,6 +57,8 @@ pub struct Options {
     pub azure_delay: Duration,
     /// Where every request is written as a line of JSON.
     pub record: Option<PathBuf>,
+    /// The PostgreSQL database that instances use, as a URL: `pool-exhausted` takes its connections. The world has none itself.
+    pub database: Option<String>,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             polling: Polling::Milliseconds(150),
             azure_delay: Duration::ZERO,
             record: None,
+            database: None,
         }
     }
 }
@@ -82,6 +85,7 @@ impl Options {
             polling: Polling::Milliseconds(5),
             azure_delay: Duration::ZERO,
             record: None,
+            database: None,
         }
     }
 }
@@ -158,6 +162,7 @@ impl World {
             polling: options.polling,
             azure_delay: options.azure_delay,
             location: "westeurope".to_owned(),
+            database: options.database,
             slack_delay: Duration::from_secs(30),
             recorder: Recorder::new(options.record.as_deref())?,
             urls,
@@ -287,6 +292,12 @@ impl World {
         if let Some(group) = lock(&self.shared.azure).groups.get_mut(&Key::new(group, name)) {
             group.container.restarts = count;
         }
+    }
+
+    /// How often Azure started a container again.
+    #[must_use]
+    pub fn restarts(&self, group: &str, name: &str) -> Option<u32> {
+        lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.container.restarts)
     }
 
     /// Requests that an instance answered since it was started (without `/health` and `/metrics`), by status.

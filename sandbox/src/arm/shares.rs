@@ -20,3 +20,18 @@ pub(crate) fn by_version(azure: &Azure, profile: &Key) -> BTreeMap<String, f64> 
     let share = |weight: u64| weight as f64 / total.max(1) as f64;
     weights.into_iter().map(|(version, weight)| (version, share(weight))).collect()
 }
+
+/// The largest share that any profile gives `version`, between 0 and 1.
+pub(crate) fn of_version(azure: &Azure, version: &str) -> f64 {
+    let shares = azure.profiles.keys().filter_map(|profile| by_version(azure, profile).remove(version));
+    shares.fold(0.0, f64::max)
+}
+
+/// Whether some profile sends everybody to `version`, and nobody to a canary any more.
+pub(crate) fn is_settled(azure: &Azure, version: &str) -> bool {
+    let is_whole = |profile: &Key| by_version(azure, profile).into_keys().eq([version.to_owned()]);
+    azure.profiles.iter().any(|(key, profile)| {
+        let canary = profile.endpoints.iter().any(|endpoint| endpoint.is_enabled() && endpoint.name.contains("canary"));
+        !canary && is_whole(key)
+    })
+}

@@ -4,7 +4,7 @@ use std::{io, process::ExitCode};
 
 use clap::Args;
 use sandbox::{
-    Clocks, Database, Load, RunSpec, World,
+    Clocks, Database, Fault, Load, Options, RunSpec, World,
     load::{Tally, Working},
     runner::{self, Echo},
 };
@@ -40,7 +40,10 @@ const MIN_REQUESTS: u32 = 20;
 pub(crate) async fn carry_out(prod: &Prod) -> io::Result<ExitCode> {
     let common = &prod.common;
     let binary = common::binary(common)?;
-    let world = common::world(common).await?;
+    if common.faults.contains(&Fault::PoolExhausted) && prod.database_url.is_none() {
+        return Err(io::Error::other("pool-exhausted needs a database whose connections can be taken: --database-url postgres://…"));
+    }
+    let world = World::start(Options { database: prod.database_url.clone(), ..common::options(common) }).await?;
     world.seed_prod(LIVE).await?;
     let clocks = Clocks { min_requests: MIN_REQUESTS, ..Clocks::watched() };
     let mut spec = RunSpec::push_tag(&world, TAG);
