@@ -129,6 +129,7 @@ fn under(fault: Fault, case: &Case<'_>, now: Behaviour) -> Option<Behaviour> {
         | Fault::MetricsNonsense
         | Fault::LockForbidden
         | Fault::PagerdutyDown
+        | Fault::Pagerduty429
         | Fault::PagerdutySlow
         | Fault::StatusPageDown => None,
     }

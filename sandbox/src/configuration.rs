@@ -2,6 +2,7 @@
 
 use crate::{
     clocks::{Clocks, Database, Preflight},
+    status_page,
     world::Urls,
 };
 
@@ -30,6 +31,8 @@ metrics:
 
 notify:
   slack: {{ channel: "#nextgen-devops", incidents: "#nextgen-incidents" }}
+  pagerduty: {{ severity: critical }}
+  status-page: {{ page: {page}, component: {component} }}
   dashboard: https://grafana.nextgen.local
   docs: https://nextgen.local/docs
 
@@ -66,6 +69,8 @@ environments:
 
 {prod}"##,
         registry = urls.registry,
+        page = status_page::PAGE,
+        component = status_page::COMPONENT,
         dev = url("dev"),
         staging = url("staging"),
         prod = production(&url("prod"), clocks),

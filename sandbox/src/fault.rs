@@ -96,6 +96,8 @@ pub enum Fault {
     StableUnhealthyToo,
     /// PagerDuty answers 503.
     PagerdutyDown,
+    /// PagerDuty answers 429.
+    Pagerduty429,
     /// PagerDuty answers after half a minute.
     PagerdutySlow,
     /// The status page's API answers 503.
@@ -122,7 +124,7 @@ pub enum Times {
 
 impl Fault {
     /// All of them, in the order of a deployment.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::ImageMissing,
         Self::RegistryDown,
         Self::Forbidden,
@@ -163,6 +165,7 @@ impl Fault {
         Self::SlackDown,
         Self::SlackSlow,
         Self::PagerdutyDown,
+        Self::Pagerduty429,
         Self::PagerdutySlow,
         Self::StatusPageDown,
     ];

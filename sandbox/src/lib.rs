@@ -1,4 +1,5 @@
-//! The loopback world that deploy-action is tried and tested in: Azure, GitHub, its registry, Slack, and the instances.
+//! The loopback world that deploy-action is tried and tested in: Azure, GitHub, its registry, Slack,
+//! PagerDuty, a status page, and the instances.
 //! Never linked into the shipped binary; knows the services as their documentation words them, and nothing of the Action's code.
 //!
 //! | module | what it is |
@@ -10,7 +11,7 @@
 //! | `server`, `certificates` | TLS listeners on 127.0.0.1 with a CA made at start |
 //! | `arm` | Azure Resource Manager: resource groups, container groups, Traffic Manager profiles and their monitor |
 //! | `entra`, `oidc` | Microsoft's token endpoint, and GitHub's issuer of workflow identities |
-//! | `registry`, `github`, `slack` | what their names say |
+//! | `registry`, `github`, `slack`, `pagerduty`, `status_page` | what their names say |
 //! | `instance`, `metrics`, [`behaviour`], `afflicted` | the application in a container, what it counts, and how it behaves, also under faults |
 //! | `pool` | a database's connections, all taken |
 //! | `dns`, `router`, [`load`] | where a name leads, the address that people use, and people who use it |
@@ -38,6 +39,7 @@ pub mod load;
 pub mod message_view;
 mod metrics;
 mod oidc;
+mod pagerduty;
 mod payload;
 mod pool;
 pub mod record;
@@ -49,6 +51,7 @@ mod server;
 mod shared;
 mod slack;
 pub mod stall;
+mod status_page;
 pub mod world;
 
 pub use behaviour::{Behaviour, Delay, Health, Who};
@@ -56,6 +59,7 @@ pub use clocks::{Clocks, Database, Preflight};
 pub use fault::{Fault, Switch, Times};
 pub use github::{Conclusion, RunState};
 pub use load::{Load, Seen};
+pub use pagerduty::{Incident, IncidentState};
 pub use record::Recorded;
 pub use runner::{Finished, RunSpec};
 pub use seed::{Member, Production, Reached, Slot, Staging};

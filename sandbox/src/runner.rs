@@ -71,6 +71,10 @@ impl RunSpec {
             ("container-secrets", format!("DATABASE_URL={DATABASE_URL}\n")),
             ("slack-bot-token", world.given("slack-bot-token")),
             ("slack-api-url", urls.slack_api.clone()),
+            ("pagerduty-routing-key", world.given("pagerduty-routing-key")),
+            ("pagerduty-events-url", urls.pagerduty_events.clone()),
+            ("status-page-token", world.given("status-page-token")),
+            ("status-page-url", urls.status_page.clone()),
             // Inputs that the workflow leaves out arrive empty.
             ("environment", String::new()),
             ("version", String::new()),

@@ -27,12 +27,14 @@ use crate::{
     github::{self, Beginning, Begun, Run, RunState},
     load::{self, Load},
     oidc,
+    pagerduty::Incident,
     record::{Recorded, Recorder},
     runner::RunSpec,
     server::{self, Service},
     shared::{Settings, Shared, lock},
     slack,
     stall::Stall,
+    status_page,
 };
 
 /// How Resource Manager asks clients to wait between two polls.
@@ -105,6 +107,10 @@ pub struct Urls {
     pub slack_api: String,
     /// Slack's incoming webhook.
     pub slack_webhook: String,
+    /// PagerDuty's events API.
+    pub pagerduty_events: String,
+    /// The status page's API.
+    pub status_page: String,
     /// The address that people use, by environment.
     pub public: BTreeMap<String, String>,
 }
@@ -135,6 +141,8 @@ impl World {
             ("registry", Service::Registry),
             ("github", Service::Github),
             ("slack", Service::Slack),
+            ("pagerduty", Service::PagerDuty),
+            ("status-page", Service::StatusPage),
         ] {
             bound.push((name.to_owned(), service, server::bind().await?));
         }
@@ -152,6 +160,8 @@ impl World {
             registry: host("registry"),
             github_api: format!("https://{}", host("github")),
             slack_api: format!("https://{}/api", host("slack")),
+            pagerduty_events: format!("https://{}", host("pagerduty")),
+            status_page: format!("https://{}", host("status-page")),
             slack_webhook: format!("https://{}{}", host("slack"), slack::WEBHOOK),
             public: ENVIRONMENTS.iter().map(|name| ((*name).to_owned(), format!("https://{}", host(&format!("public:{name}"))))).collect(),
         };
@@ -163,7 +173,7 @@ impl World {
             azure_delay: options.azure_delay,
             location: "westeurope".to_owned(),
             database: options.database,
-            slack_delay: Duration::from_secs(30),
+            slow: Duration::from_secs(30),
             recorder: Recorder::new(options.record.as_deref())?,
             urls,
         });
@@ -380,6 +390,24 @@ impl World {
         lock(&self.shared.slack).messages.iter().map(|(_, message)| message.clone()).collect()
     }
 
+    /// PagerDuty's incidents, in the order in which they began.
+    #[must_use]
+    pub fn pagerduty_incidents(&self) -> Vec<Incident> {
+        lock(&self.shared.pagerduty).incidents.clone()
+    }
+
+    /// The status page's incidents and maintenance, the oldest first, as its API shows them.
+    #[must_use]
+    pub fn status_page_incidents(&self) -> Vec<Value> {
+        lock(&self.shared.status_page).incidents.clone()
+    }
+
+    /// The status of the status page's component, e.g. `operational`.
+    #[must_use]
+    pub fn status_page_component(&self) -> String {
+        lock(&self.shared.status_page).component.clone()
+    }
+
     /// GitHub's deployments, each with its statuses' states in order.
     #[must_use]
     pub fn deployments(&self) -> Vec<(Value, Vec<String>)> {
@@ -446,6 +474,8 @@ impl World {
             "tenant": crate::shared::TENANT, "subscription": crate::shared::SUBSCRIPTION, "client-id": crate::shared::CLIENT_ID,
             "client-secret": shared.client_secret, "github-token": shared.github_token, "registry-username": crate::shared::REGISTRY_USER,
             "registry-password": shared.registry_password, "slack-bot-token": shared.slack_bot_token,
+            "pagerduty-routing-key": shared.pagerduty_routing_key, "status-page-token": shared.status_page_token,
+            "status-page": {"page": status_page::PAGE, "component": status_page::COMPONENT},
             "oidc-request-token": shared.oidc_request_token, "instances": instances,
         })
     }

@@ -135,6 +135,7 @@ pub(super) const fn of(fault: Fault) -> Facts {
         Fault::SlackDown => Facts::new("slack-down", "Slack answers 503").survived(),
         Fault::SlackSlow => Facts::new("slack-slow", "Slack takes 30 seconds to answer").survived(),
         Fault::PagerdutyDown => Facts::new("pagerduty-down", "PagerDuty answers 503").survived(),
+        Fault::Pagerduty429 => Facts::new("pagerduty-429", "PagerDuty answers the first 2 events with 429").survived().first(2),
         Fault::PagerdutySlow => Facts::new("pagerduty-slow", "PagerDuty takes 30 seconds to answer").survived(),
         Fault::StatusPageDown => Facts::new("status-page-down", "the status page's API answers 503").survived(),
     }
