@@ -1,7 +1,9 @@
 //! What a run knows of the world while it changes it: the profile as last seen, where instances are, how what stands by is
 //! doing. Kept so that a rollback needs no reading before it acts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{Execution, HttpResult, instances::Watcher, instances::during, traffic};
 use crate::{
@@ -83,6 +85,8 @@ pub struct Hands {
     pub(super) direction: Direction,
     pub(super) sources: Option<gate::Sources>,
     pub(super) standing: Standing,
+    /// What people were sent away from, and when.
+    pub(super) left: Option<(InstanceName, Instant)>,
     pub(super) ips: BTreeMap<InstanceName, String>,
     pub(super) fqdns: BTreeMap<InstanceName, String>,
 }
@@ -99,6 +103,7 @@ impl Hands {
             direction: Direction::Forward,
             sources,
             standing: Standing::Unknown,
+            left: None,
             ips: BTreeMap::new(),
             fqdns: BTreeMap::new(),
         };
@@ -137,6 +142,15 @@ impl Hands {
             Some(answer) if answer.is_good() => self.standing = Standing::Healthy,
             Some(answer) => self.standing = Standing::Unhealthy(answer.clone()),
             None => {}
+        }
+    }
+
+    /// Before an instance is deleted that this run sent people away from: waits until no resolver holds its address any more (the
+    /// profile's time to live, from the switch on). After a watch of minutes that is no wait.
+    pub(super) async fn forgotten(&self, step: &Step) {
+        let (Step::DeleteInstance { instance, .. }, Some((left, at)), Some(profile)) = (step, &self.left, &self.profile) else { return };
+        if left == instance {
+            tokio::time::sleep_until(*at + Duration::from_secs(profile.ttl_seconds)).await;
         }
     }
 

@@ -149,6 +149,7 @@ async fn one(index: usize, step: &Step, cancel: Option<&mut Cancel>, hands: &mut
 
 /// Carries out `step`, the `index`th of the plan.
 async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+    hands.forgotten(step).await;
     claim::still_ours(step, hands, execution).await?;
     match step {
         Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => {

@@ -63,6 +63,7 @@ pub(super) async fn switch(
         }
         hands.certainty = Certainty::Sure;
         hands.profile = Some(now);
+        hands.left = from.map(|from| (from.instance.clone(), Instant::now()));
     }
     execution.emitter.emit(Happening::TrafficSwitched {
         step: index,

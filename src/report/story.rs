@@ -39,6 +39,10 @@ pub struct Story {
     pub ticks: Vec<Arc<Tick>>,
     /// What was read in the last of them.
     pub samples: Vec<Sample>,
+    /// The judgement that tripped a rule, where one did.
+    pub tripped: Option<Judgement>,
+    /// Why what was done is taken back, once it is.
+    pub taken_back: Option<Failure>,
     /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
     pub safe_after_ms: Option<u64>,
     /// Health probes, in order.
@@ -53,6 +57,49 @@ pub struct Story {
     pub diagnosis: Option<Diagnosis>,
     /// The end.
     pub end: Option<End>,
+    /// Who is told besides, by Slack, PagerDuty and the status page, and what came of it; empty where nobody is.
+    pub audience: Vec<(Ear, Heard)>,
+}
+
+/// Somebody who is told, across a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ear {
+    /// Slack's channel for deployments.
+    Slack,
+    /// Slack's channel for incidents.
+    Incidents,
+    /// Who is on call.
+    PagerDuty,
+    /// Customers.
+    StatusPage,
+}
+
+impl Ear {
+    /// Its name in sentences.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slack => "Slack",
+            Self::Incidents => "Slack (incidents)",
+            Self::PagerDuty => "PagerDuty",
+            Self::StatusPage => "status page",
+        }
+    }
+}
+
+/// What came of telling somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// They listen; nothing has come of it yet.
+    Listening,
+    /// They are not told; why.
+    Off(&'static str),
+    /// There was nothing for them to know.
+    Nothing,
+    /// They were told this.
+    Told(String),
+    /// They could not be told; a warning says why.
+    Missed,
 }
 
 /// How a step is doing.
@@ -186,11 +233,13 @@ impl Story {
             }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
+                self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
                 let (at, judgements) = (event.at, judgements.clone());
                 self.ticks.push(Arc::new(Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements }));
                 self.samples.clone_from(samples);
             }
-            Happening::TakingBack { steps, .. } => {
+            Happening::TakingBack { failure, steps } => {
+                self.taken_back = Some(failure.clone());
                 self.steps.extend(vec![Step::Waiting; steps.len()]);
                 if let Some(plan) = &mut self.plan {
                     plan.steps.extend(steps.iter().cloned());
@@ -252,6 +301,12 @@ impl Story {
     #[must_use]
     pub fn version(&self) -> Option<&Version> {
         self.rollout.as_ref().and_then(|rollout| rollout.version.as_ref()).or_else(|| self.image.as_ref().map(|image| &image.version))
+    }
+
+    /// Whether anybody was sent to another place than before.
+    #[must_use]
+    pub const fn has_moved_people(&self) -> bool {
+        !self.switches.is_empty()
     }
 
     /// The switch that stands: the last one.

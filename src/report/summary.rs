@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::story::{self, Step, Story};
+use super::story::{self, Ear, Heard, Step, Story};
 use crate::{
     domain::{Outcome, Strategy},
     execute::Diagnosis,
@@ -43,6 +43,7 @@ pub fn render(story: &Story) -> String {
     if let Some(diagnosis) = &story.diagnosis {
         self::diagnosis(&mut page, diagnosis);
     }
+    told(&mut page, story);
     notes(&mut page, story);
     page
 }
@@ -224,6 +225,38 @@ fn diagnosis(page: &mut String, diagnosis: &Diagnosis) {
         let _ = writeln!(page, "- could not be read: {}", text(missing));
     }
     page.push('\n');
+}
+
+/// Who was told, and who was not: Slack alone where there is no incident to tell anybody of.
+fn told(page: &mut String, story: &Story) {
+    let calls_people = match story.rollout.as_ref().map(|rollout| rollout.strategy) {
+        None | Some(Strategy::Direct) => false,
+        Some(Strategy::BlueGreen | Strategy::Canary) => true,
+    };
+    let ears = story.audience.iter().filter(|(ear, _)| match ear {
+        Ear::Slack => true,
+        Ear::Incidents | Ear::PagerDuty | Ear::StatusPage => calls_people,
+    });
+    let (mut told, mut nothing, mut off, mut missed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (ear, heard) in ears {
+        let name = ear.as_str();
+        match heard {
+            Heard::Listening => {}
+            Heard::Told(what) => told.push(format!("{name}: {what}")),
+            Heard::Nothing => nothing.push(name.to_owned()),
+            Heard::Off(why) => off.push(format!("{name} ({why})")),
+            Heard::Missed => missed.push(name.to_owned()),
+        }
+    }
+    let parts = [("Told", told, "; "), ("Nothing to tell", nothing, ", "), ("Not reached", missed, ", "), ("Off", off, ", ")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, all, _)| !all.is_empty())
+        .map(|(word, all, between)| format!("**{word}**: {}", text(&all.join(between))))
+        .collect();
+    if !parts.is_empty() {
+        let _ = writeln!(page, "{}\n", parts.join(" · "));
+    }
 }
 
 fn notes(page: &mut String, story: &Story) {

@@ -1,6 +1,9 @@
 //! What the tests of staging share: the usual world, people who use it, and what is true of it whatever happened.
 
-use sandbox::{Load, Slot, Staging, World, load::Working};
+use std::time::Duration;
+
+use sandbox::{Load, Options, RunSpec, Slot, Staging, World, load::Working};
+use serde_json::json;
 
 /// The version that serves before.
 pub const BEFORE: &str = "main-9f8e7d6";
@@ -15,10 +18,34 @@ pub const BLUE: &str = "aci-staging-blue";
 /// The green slot's instance.
 pub const GREEN: &str = "aci-staging-green";
 
+/// A world in which resolvers really remember: for two fifths of the second that the profile says and the Action waits.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn world() -> World {
+    World::start(Options { second: Duration::from_millis(400), ..Options::quick() }).await.expect("a world on loopback")
+}
+
+/// Puts staging into a state. Its endpoints are not probed by Traffic Manager, whose interval would be the longest of all waits.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn found(world: &World, staging: Staging) {
+    world.seed(&staging.with_ttl(1)).await.expect("seeded");
+    let mut profile = world.profile(GROUP, PROFILE).expect("a profile");
+    for endpoint in profile["properties"]["endpoints"].as_array_mut().expect("endpoints") {
+        endpoint["properties"]["alwaysServe"] = json!("Enabled");
+    }
+    world.write_profile(GROUP, PROFILE, &profile).expect("written");
+}
+
 /// Staging as it usually is: blue serves the version before.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn seed(world: &World) {
-    world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
+    found(world, Staging::live(Slot::Blue, BEFORE)).await;
+}
+
+/// A merge to `main`, looked at ten times a second.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn merge(world: &World) -> RunSpec {
+    let spec = RunSpec::push_main(world);
+    RunSpec { config: spec.config.replace("every: 20ms", "every: 100ms"), ..spec }
 }
 
 /// People who use staging, already at it.

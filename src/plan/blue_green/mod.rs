@@ -288,16 +288,38 @@ impl<'a> World<'a> {
         match self.instance(slot).zip(wanted.comparison(slot)) {
             // It was proven once, and its role would go on saying so.
             Some((found, _)) if !is_unproven(found) => {
-                vec![delete(&side, "it is left over from an earlier release"), Step::CreateInstance { instance: side.instance }]
+                let mut steps = self.give_up(slot, "it is left over from an earlier release");
+                steps.push(Step::CreateInstance { instance: side.instance });
+                steps
             }
-            existing => change(&side.instance, existing)
-                .into_iter()
-                .map(|step| match step {
-                    Step::KeepInstance { instance } => Step::ContinueInstance { instance },
-                    other => other,
-                })
-                .collect(),
+            existing => {
+                let steps: Vec<Step> = change(&side.instance, existing)
+                    .into_iter()
+                    .map(|step| match step {
+                        Step::KeepInstance { instance } => Step::ContinueInstance { instance },
+                        other => other,
+                    })
+                    .collect();
+                let disturbs = existing.is_some() && steps.iter().any(Step::is_change);
+                let drain = if disturbs { self.drain_if_left(slot) } else { None };
+                drain.into_iter().chain(steps).collect()
+            }
         }
+    }
+
+    /// Deletes a version that served once and was left over: whoever still holds its address is waited for, because nobody knows
+    /// when people were sent elsewhere.
+    fn give_up(&self, slot: Slot, why: &str) -> Vec<Step> {
+        let side = self.side(slot);
+        vec![Step::Drain { from: side.clone() }, delete(&side, why)]
+    }
+
+    /// The wait for whoever still holds the address of an unproven version in `slot`, where the last switch may have been away from
+    /// it: it was not the one that brought what is live.
+    fn drain_if_left(&self, slot: Slot) -> Option<Step> {
+        let last = self.observed.profile.as_ref().and_then(|profile| profile.tags.rollout.as_ref())?;
+        let live = self.instance(slot.other()).and_then(|live| live.tags.rollout.as_ref());
+        (live != Some(last)).then(|| Step::Drain { from: self.side(slot) })
     }
 }
 
@@ -357,7 +379,7 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
             let mut steps =
                 vec![Step::KeepInstance { instance: live.instance.clone() }, world.await_health(&live, world.environment.health.retries)];
             steps.extend(world.public_smoke());
-            steps.extend(standby.map(|standby| delete(standby, "it is left over from an earlier release")));
+            steps.extend(standby.into_iter().flat_map(|standby| world.give_up(standby.slot, "it is left over from an earlier release")));
             world.plan(Aim::Deploy, image, &live, steps, notices)
         }
         (Some(_), _) if is_same => {
@@ -438,7 +460,9 @@ pub fn rollback(world: &World<'_>, version: Option<&Version>) -> Result<Plan, Fa
     if is_begun(world, live.other()) {
         is_what_was_named(world, live, version)?;
         // A rollout that has not come to its switch: people are on the old version, and stay there.
-        let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "its rollout was called off")];
+        let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES)];
+        steps.extend(world.drain_if_left(old.slot));
+        steps.push(delete(&old, "its rollout was called off"));
         steps.extend(mark_unproven(world, live));
         return Ok(world.plan(Aim::RollBack, image_of(world, live), &new, steps, Vec::new()));
     }
@@ -567,10 +591,14 @@ pub fn make_safe(world: &World<'_>, left: Aim) -> Result<Plan, Failure> {
                 delete(&new, "its rollout was interrupted"),
             ],
         ),
-        Some(standby) if is_unproven(standby) => (live, vec![delete(&old, "its rollout was interrupted")]),
+        Some(standby) if is_unproven(standby) => {
+            (live, world.drain_if_left(old.slot).into_iter().chain([delete(&old, "its rollout was interrupted")]).collect())
+        }
         // What could be gone back to is given up only while what serves is well.
         Some(_) if !is_unproven_live => {
-            (live, vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "it is left over: people are on a version that is stable")])
+            let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES)];
+            steps.extend(world.give_up(old.slot, "it is left over: people are on a version that is stable"));
+            (live, steps)
         }
         Some(_) | None => {
             if is_unproven_live {

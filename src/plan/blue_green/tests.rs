@@ -287,9 +287,30 @@ fn what_is_left_is_finished_or_made_safe_by_whose_work_it_is() {
     let (mine, other): (RolloutId, RolloutId) = ("staging-1-1".parse().expect("an id"), "staging-2-1".parse().expect("an id"));
     // What the run was for, green's role and rollout, and the rollout that switched last; then the plan's aim and steps.
     let cases = [
-        (Aim::Deploy, Role::Stable, &mine, &mine, Aim::Finish, ["Health of aci-green: GET /health", "Delete aci-blue"].as_slice()),
-        (Aim::Promote, Role::Stable, &mine, &other, Aim::Finish, &["Health of aci-green: GET /health", "Delete aci-blue"]),
-        (Aim::Deploy, Role::Stable, &other, &other, Aim::MakeSafe, &["Health of aci-green: GET /health", "Delete aci-blue"]),
+        (
+            Aim::Deploy,
+            Role::Stable,
+            &mine,
+            &mine,
+            Aim::Finish,
+            ["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"].as_slice(),
+        ),
+        (
+            Aim::Promote,
+            Role::Stable,
+            &mine,
+            &other,
+            Aim::Finish,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
+        (
+            Aim::Deploy,
+            Role::Stable,
+            &other,
+            &other,
+            Aim::MakeSafe,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
         (
             Aim::Deploy,
             Role::Canary,
@@ -319,7 +340,14 @@ fn what_is_left_is_finished_or_made_safe_by_whose_work_it_is() {
             ],
         ),
         // … and one that had is not taken back.
-        (Aim::RollBack, Role::Stable, &other, &mine, Aim::RollBack, &["Health of aci-green: GET /health", "Delete aci-blue"]),
+        (
+            Aim::RollBack,
+            Role::Stable,
+            &other,
+            &mine,
+            Aim::RollBack,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
     ];
     for (left, role, brought, switched_by, aim, steps) in cases {
         let model = switched(role);
@@ -358,6 +386,35 @@ fn a_rollback_goes_to_an_unproven_version_only_where_people_came_from_it() {
         (rollback(Some("main-1111111")), rollback(None)),
         (called_off.map(String::from).into(), called_off.map(String::from).into())
     );
+}
+
+/// A version that nobody met can go at once; one that people may have left a moment ago goes when no resolver sends them there.
+#[test]
+fn what_people_may_have_left_just_now_is_drained_first() {
+    let environment = environment("");
+    let mut model = usual();
+    model
+        .instances
+        .insert(Slot::Green, Runs { version: "main-1111111".into(), role: Some(Role::Canary), provisioning: Provisioning::Succeeded });
+    let (older, last): (RolloutId, RolloutId) = ("staging-1-1".parse().expect("an id"), "staging-2-1".parse().expect("an id"));
+    let image = image();
+    let update = Comparison::InPlace(vec!["image".into()]);
+    for (switched_last, waits) in [(None, false), (Some(&older), false), (Some(&last), true)] {
+        let mut observed = model.observed(&environment);
+        observed
+            .instances
+            .iter_mut()
+            .filter(|instance| instance.name.as_str() == "aci-blue")
+            .for_each(|blue| blue.tags.rollout = Some(older.clone()));
+        observed.profile.iter_mut().for_each(|profile| profile.tags.rollout = switched_last.cloned());
+        model.world(&environment, &observed, |world| {
+            let wanted = Wanted { image: &image, blue: None, green: Some(&update) };
+            let plans = [super::make_safe(world, Aim::Deploy), super::rollback(world, None), super::deploy(world, &wanted, Vec::new())];
+            for plan in plans.map(|plan| words(&plan.expect("a plan"))) {
+                assert_eq!(plan.contains(&"Wait until aci-green is drained".to_owned()), waits, "{switched_last:?}: {plan:?}");
+            }
+        });
+    }
 }
 
 #[test]
