@@ -7,12 +7,14 @@ mod common;
 #[path = "common/staging.rs"]
 mod staging;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use common::{binary, changes, run};
 use futures::{StreamExt as _, stream};
-use sandbox::{Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Stall, Who, World, runner};
-use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, alone, merge, people, seed, serving, tags, world};
+use sandbox::{
+    Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Slot, Staging, Stall, Who, World, runner, seed::Runs,
+};
+use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, alone, found, merge, people, seed, serving, tags, world};
 
 /// The commit that is merged.
 const COMMIT: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
@@ -322,4 +324,166 @@ async fn a_release_that_is_killed_while_it_is_taken_back_is_finished_by_its_post
     taken_back(&world, Stage::Watch);
     let seen = load.stop().await;
     assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
+/// Another merge, in another run, while the first is still at it.
+fn another(world: &World, run: u64) -> RunSpec {
+    merge(world).of_commit("b2c3d4e5f60718293a4b5c6d7e8f900112233445").in_run(run)
+}
+
+/// Two runs at once: one works, the other is refused with a link to the first, and touches nothing.
+#[tokio::test]
+async fn a_second_release_is_refused_with_a_link_to_the_first() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (_, first) = releasing(&world, Stage::Watch).await;
+    let before = changes(&world);
+    let second = run(&world, &another(&world, 8)).await;
+    assert_eq!((second.code, second.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", second.stdout);
+    for wanted in [
+        "another run has staging: deploy by octocat",
+        "wait until https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331 is done",
+    ] {
+        assert!(second.summary.contains(wanted), "{wanted} in {}", second.summary);
+    }
+    assert_eq!((changes(&world), serving(&world)), (before, Ok(GREEN)));
+    assert!(world.deployments().len() == 1, "what is refused is no deployment: {:?}", world.deployments());
+    let (done, _) = cancel(first).await;
+    assert_eq!(done.outputs["outcome"], "rolled-back", "the first one had it for itself to its end: {}", done.stdout);
+    assert_eq!(load.stop().await.total.failures, 0);
+}
+
+#[tokio::test]
+async fn of_five_releases_that_race_exactly_one_works() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let spec = |run| {
+        let spec = another(&world, run);
+        RunSpec { config: spec.config.replace("for: 600ms", "for: 600s"), ..spec }
+    };
+    let mut running: Vec<runner::Running> = (1..=5).map(|run| runner::spawn(&world, binary(), &spec(run)).expect("started")).collect();
+    // Whichever has it watches for ever; the others end.
+    while running.len() > 1 {
+        let ended = running.iter_mut().map(|running| Box::pin(running.ended()));
+        let (ended, which, _) = futures::future::select_all(ended).await;
+        ended.expect("its end");
+        let refused = running.remove(which).finish(runner::Echo::Off).await.expect("its end");
+        assert_eq!((refused.code, refused.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", refused.stdout);
+        assert!(refused.summary.contains("another run has staging"), "{}", refused.summary);
+    }
+    world.until(|requests| Stage::Watch.is_reached(requests)).await;
+    let made = changes(&world).iter().filter(|change| change.ends_with(GREEN)).count();
+    assert_eq!((made, serving(&world)), (1, Ok(GREEN)));
+    let (done, _) = cancel(running.remove(0)).await;
+    assert_eq!((done.outputs["outcome"].as_str(), load.stop().await.total.failures), ("rolled-back", 0), "{}", done.stdout);
+}
+
+/// A lock belongs to a run: it ends with it, whatever killed it. Until GitHub says so it is kept.
+#[tokio::test]
+async fn a_dead_runs_lock_does_not_block() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (spec, running) = releasing(&world, Stage::Watch).await;
+    running.signal("KILL").await.expect("kill");
+    running.finish(runner::Echo::Off).await.expect("its end");
+    world.set_run(spec.run_id, RunState::InProgress);
+    let next = another(&world, 8);
+    let refused = run(&world, &next).await;
+    assert_eq!((refused.code, refused.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", refused.stdout);
+    world.set_run(spec.run_id, RunState::Completed(Conclusion::Cancelled));
+    let done = run(&world, &next.in_run(9)).await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
+    // People went back before the slot was filled anew.
+    assert_eq!(alone(&world), Ok((GREEN, "main-b2c3d4e".into(), "stable".into())));
+    let seen = load.stop().await;
+    assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_write_the_lock_is_told_so_and_holds_up_no_rollback() {
+    let world = world().await;
+    found(&world, Staging::stale(NOW, BEFORE)).await;
+    let load = people(&world).await;
+    world.fault(Fault::LockForbidden).await;
+    let refused = run(&world, &another(&world, 8)).await;
+    assert_eq!((refused.outputs["outcome"].as_str(), changes(&world)), ("refused", Vec::new()), "{}", refused.stdout);
+    for wanted in ["may not write the lock of staging", "permissions: contents: write"] {
+        assert!(refused.summary.contains(wanted), "{wanted} in {}", refused.summary);
+    }
+    let back = run(&world, &RunSpec::dispatch(&world, &[("environment", "staging")]).in_run(9)).await;
+    assert_eq!((back.code, back.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{}", back.stdout);
+    assert!(back.summary.contains("going on without having staging alone"), "{}", back.summary);
+    assert_eq!((alone(&world), load.stop().await.total.failures), (Ok((GREEN, BEFORE.into(), "old".into())), 0));
+}
+
+/// The workflow's `on: schedule`, in a run of its own.
+fn scheduled(world: &World) -> RunSpec {
+    RunSpec { event: "schedule".into(), payload: serde_json::json!({"schedule": "*/15 * * * *"}), ..merge(world) }.in_run(77)
+}
+
+#[tokio::test]
+async fn on_a_schedule_what_a_killed_release_left_is_made_safe() {
+    for stage in [Stage::HealthGate, Stage::Watch] {
+        let world = world().await;
+        seed(&world).await;
+        let load = people(&world).await;
+        let (_, running) = releasing(&world, stage).await;
+        running.signal("KILL").await.expect("kill");
+        running.finish(runner::Echo::Off).await.expect("its end");
+        let resumed = run(&world, &scheduled(&world)).await;
+        assert_eq!((resumed.code, resumed.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{stage:?}: {}", resumed.stdout);
+        taken_back(&world, stage);
+        assert_eq!(badly_told(&world, Then::Post, false), None, "{stage:?}");
+        let again = run(&world, &scheduled(&world).in_run(78)).await;
+        assert_eq!(again.code, Some(0), "{stage:?}: {}", again.stdout);
+        assert!(again.stdout.contains("staging: nothing was left half-way"), "{stage:?}: {}", again.stdout);
+        taken_back(&world, stage);
+        let seen = load.stop().await;
+        assert_eq!(seen.total.failures, 0, "{stage:?}: {:?}", seen.failed);
+    }
+}
+
+#[tokio::test]
+async fn on_a_schedule_a_release_that_was_proved_is_finished() {
+    let world = world().await;
+    found(&world, Staging { blue: Some(Runs::stable(BEFORE)), ..Staging::live(Slot::Green, NOW) }).await;
+    let load = people(&world).await;
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, resumed.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", resumed.stdout);
+    assert_eq!((alone(&world), changes(&world)), (Ok((GREEN, NOW.into(), "stable".into())), vec![format!("DELETE {BLUE}")]));
+    assert_eq!(load.stop().await.total.failures, 0);
+}
+
+#[tokio::test]
+async fn on_a_schedule_a_release_that_runs_is_left_alone() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (_, running) = releasing(&world, Stage::Watch).await;
+    let before = changes(&world);
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, changes(&world)), (Some(0), before), "{}", resumed.stdout);
+    assert!(
+        resumed.stdout.contains("staging: a run is at work: https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331"),
+        "{}",
+        resumed.stdout
+    );
+    let (done, _) = cancel(running).await;
+    assert_eq!((done.outputs["outcome"].as_str(), load.stop().await.total.failures), ("rolled-back", 0));
+}
+
+/// People are on a version that never passed its watch, and nothing else is there: a person is told, each time.
+#[tokio::test]
+async fn on_a_schedule_what_has_no_way_back_is_a_persons() {
+    let world = world().await;
+    let unproven = Runs { role: "canary".into(), ..Runs::stable(NOW) };
+    found(&world, Staging { green: Some(unproven), ..Staging::live(Slot::Green, NOW) }).await;
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, changes(&world)), (Some(3), Vec::new()), "{}", resumed.stdout);
+    for wanted in ["never passed its watch", "command: promote, environment: staging"] {
+        assert!(resumed.stdout.contains(wanted), "{wanted} in {}", resumed.stdout);
+    }
 }
