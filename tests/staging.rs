@@ -1,6 +1,8 @@
 //! Runbook Scenario 2: a merge to `main` releases to staging, blue-green. The real binary, started as GitHub's runner starts
 //! it, over real HTTP, with people using the public address from start to end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 mod common;
 
 use common::{binary, changes, everything, run, world};
@@ -199,6 +201,10 @@ async fn a_breach_while_it_is_watched_switches_back_at_once() {
         }
         let statuses = world.commit_statuses("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
         assert_eq!(statuses.last().and_then(|last| last["state"].as_str()), Some("failure"), "{fault}");
+        let message = world.slack_messages()[0].to_string();
+        for wanted in ["*Previous*\\naci-staging-green (`main-a1b2c3d`)", "*Current*\\naci-staging-blue (`main-9f8e7d6`)"] {
+            assert!(message.contains(wanted), "{fault}: {wanted} in {message}");
+        }
     }
 }
 

@@ -1,9 +1,17 @@
 //! What can be switched to go wrong, by flag, from a test, or over HTTP.
-//! Holds the switches only: what a fault does stands where the service answers.
+//! Holds the switches only: what is known of each fault stands in `facts`, what it does where the service answers.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Mutex};
+mod facts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    sync::Mutex,
+};
 
 use crate::shared::lock;
+use facts::{End, People};
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +72,36 @@ pub enum Fault {
     MetricsNonsense,
     /// The workflow's token may not write git data.
     LockForbidden,
+    /// The new version answers 500 to one request in five, from its first public request on.
+    CanaryErrors,
+    /// The new version takes three seconds for each answer, from its first public request on; its histogram says so, nobody waits.
+    CanarySlow,
+    /// The new version's `/health` answers 503, once it has answered a few public requests.
+    CanaryUnhealthy,
+    /// The new version ends and is started again with every few public requests, at once, so that no request is lost.
+    CanaryCrashLoop,
+    /// The new version holds as many connections as the database's pool has, from its first public request on.
+    PoolExhausted,
+    /// The new version answers 500 to one request in five, while its share is 25 % or more.
+    ErrorsAt25,
+    /// The new version answers 500 to nine requests in a thousand, while its share is 50 % or more: beyond that phase's rule, within the abort rule.
+    ErrorsAt50,
+    /// The new version answers 500 to one request in five, while it has all of the traffic.
+    ErrorsAt100,
+    /// The new version takes 800 ms for each answer, while it has all of the traffic; its histogram says so, nobody waits.
+    SlowAt100,
+    /// The new version answers 500 to one request in five, from when its stable instances serve everything and the canary nothing.
+    ErrorsInStabilization,
+    /// The new version errs, and what ran before is unhealthy, from the new one's first public request on.
+    StableUnhealthyToo,
+    /// PagerDuty answers 503.
+    PagerdutyDown,
+    /// PagerDuty answers 429.
+    Pagerduty429,
+    /// PagerDuty answers after half a minute.
+    PagerdutySlow,
+    /// The status page's API answers 503.
+    StatusPageDown,
 }
 
 /// On or off.
@@ -86,7 +124,7 @@ pub enum Times {
 
 impl Fault {
     /// All of them, in the order of a deployment.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 43] = [
         Self::ImageMissing,
         Self::RegistryDown,
         Self::Forbidden,
@@ -109,184 +147,62 @@ impl Fault {
         Self::ErrorsAfterSwitch,
         Self::SlowAfterSwitch,
         Self::BothUnhealthy,
+        Self::CanaryErrors,
+        Self::CanarySlow,
+        Self::CanaryUnhealthy,
+        Self::CanaryCrashLoop,
+        Self::PoolExhausted,
+        Self::ErrorsAt25,
+        Self::ErrorsAt50,
+        Self::ErrorsAt100,
+        Self::SlowAt100,
+        Self::ErrorsInStabilization,
+        Self::StableUnhealthyToo,
         Self::MetricsDown,
         Self::MetricsNonsense,
         Self::LockForbidden,
         Self::GithubDown,
         Self::SlackDown,
         Self::SlackSlow,
+        Self::PagerdutyDown,
+        Self::Pagerduty429,
+        Self::PagerdutySlow,
+        Self::StatusPageDown,
     ];
 
     /// The name on the command line and in `/_sandbox/faults/NAME`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ImageMissing => "image-missing",
-            Self::ImagePull => "image-pull",
-            Self::NeverHealthy => "never-healthy",
-            Self::CrashLoop => "crash-loop",
-            Self::Oom => "oom",
-            Self::Smoke500 => "smoke-500",
-            Self::Arm429 => "arm-429",
-            Self::Arm500 => "arm-500",
-            Self::LostAnswer => "lost-answer",
-            Self::Quota => "quota",
-            Self::Capacity => "capacity",
-            Self::Forbidden => "forbidden",
-            Self::NameTaken => "name-taken",
-            Self::RegistryDown => "registry-down",
-            Self::GithubDown => "github-down",
-            Self::SlackDown => "slack-down",
-            Self::SlackSlow => "slack-slow",
-            Self::ErrorsAfterSwitch => "errors-after-switch",
-            Self::SlowAfterSwitch => "slow-after-switch",
-            Self::BothUnhealthy => "both-unhealthy",
-            Self::SwitchWithoutEffect => "switch-without-effect",
-            Self::EndpointDegraded => "endpoint-degraded",
-            Self::TmLostAnswer => "tm-lost-answer",
-            Self::Tm429 => "tm-429",
-            Self::Tm500 => "tm-500",
-            Self::MetricsDown => "metrics-down",
-            Self::MetricsNonsense => "metrics-nonsense",
-            Self::LockForbidden => "lock-forbidden",
-        }
+    pub const fn name(self) -> &'static str {
+        facts::of(self).name
     }
 
     /// One line for `--help`.
     #[must_use]
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::ImageMissing => "the registry answers MANIFEST_UNKNOWN for every tag",
-            Self::ImagePull => "Azure cannot pull the image: the container waits, the group fails in the end",
-            Self::NeverHealthy => "the application runs, /health answers 503",
-            Self::CrashLoop => "the application exits with 1, again and again",
-            Self::Oom => "the application is killed for want of memory (137, OOMKilled), again and again",
-            Self::Smoke500 => "/health answers 200, /api/* answers 500",
-            Self::Arm429 => "Resource Manager answers the first 3 requests with 429 and Retry-After",
-            Self::Arm500 => "Resource Manager answers the first 2 requests with 500 (arm-500=always: every one)",
-            Self::LostAnswer => "the container group's PUT takes effect, but its answer never arrives (once)",
-            Self::Quota => "the region's core quota is used up",
-            Self::Capacity => "the region has no room for the container group",
-            Self::Forbidden => "the identity may read but not write container groups",
-            Self::NameTaken => "somebody else has the DNS label",
-            Self::RegistryDown => "the registry refuses connections",
-            Self::GithubDown => "GitHub's API answers 503 (not its token service)",
-            Self::SlackDown => "Slack answers 503",
-            Self::SlackSlow => "Slack takes 30 seconds to answer",
-            Self::ErrorsAfterSwitch => "once people reach the new version, it answers 500 to one request in five",
-            Self::SlowAfterSwitch => "once people reach the new version, its answers take 400 ms",
-            Self::BothUnhealthy => "once people reach the new version, it errs and the old one is unhealthy",
-            Self::SwitchWithoutEffect => "the profile's PUT is accepted, the name servers answer as before",
-            Self::EndpointDegraded => "Traffic Manager's monitor cannot reach the new instance (NSG): Degraded",
-            Self::TmLostAnswer => "a profile's write takes effect, but its answer never arrives (once)",
-            Self::Tm429 => "Traffic Manager answers the first 2 writes with 429 and Retry-After",
-            Self::Tm500 => "Traffic Manager answers the first 2 writes with 500 (tm-500=always: every one)",
-            Self::MetricsDown => "the instances' /metrics answers 503",
-            Self::MetricsNonsense => "the instances' /metrics answers with an HTML log-in page",
-            Self::LockForbidden => "GitHub answers 403 to every write of git data (contents: write is missing)",
-        }
+    pub const fn description(self) -> &'static str {
+        facts::of(self).description
     }
 
     /// How often it strikes unless told otherwise.
     #[must_use]
-    pub fn usual(self) -> Times {
-        match self {
-            Self::Arm429 => Times::First(3),
-            Self::Arm500 | Self::Tm429 | Self::Tm500 => Times::First(2),
-            Self::LostAnswer | Self::TmLostAnswer => Times::First(1),
-            Self::ImageMissing
-            | Self::ImagePull
-            | Self::NeverHealthy
-            | Self::CrashLoop
-            | Self::Oom
-            | Self::Smoke500
-            | Self::Quota
-            | Self::Capacity
-            | Self::Forbidden
-            | Self::NameTaken
-            | Self::RegistryDown
-            | Self::GithubDown
-            | Self::SlackDown
-            | Self::SlackSlow
-            | Self::ErrorsAfterSwitch
-            | Self::SlowAfterSwitch
-            | Self::BothUnhealthy
-            | Self::SwitchWithoutEffect
-            | Self::EndpointDegraded
-            | Self::MetricsDown
-            | Self::MetricsNonsense
-            | Self::LockForbidden => Times::Always,
-        }
+    pub const fn usual(self) -> Times {
+        facts::of(self).usual
     }
 
     /// Whether a deployment is expected to end well all the same: the Action retries, looks again, or goes on without the report.
     #[must_use]
-    pub fn is_survivable(self) -> bool {
-        match self {
-            Self::Arm429
-            | Self::Arm500
-            | Self::LostAnswer
-            | Self::Tm429
-            | Self::Tm500
-            | Self::TmLostAnswer
-            | Self::GithubDown
-            | Self::SlackDown
-            | Self::SlackSlow => true,
-            Self::ImageMissing
-            | Self::ImagePull
-            | Self::NeverHealthy
-            | Self::CrashLoop
-            | Self::Oom
-            | Self::Smoke500
-            | Self::Quota
-            | Self::Capacity
-            | Self::Forbidden
-            | Self::NameTaken
-            | Self::RegistryDown
-            | Self::ErrorsAfterSwitch
-            | Self::SlowAfterSwitch
-            | Self::BothUnhealthy
-            | Self::SwitchWithoutEffect
-            | Self::EndpointDegraded
-            | Self::MetricsDown
-            | Self::MetricsNonsense
-            | Self::LockForbidden => false,
+    pub const fn is_survivable(self) -> bool {
+        match facts::of(self).end {
+            End::Well => true,
+            End::NotDeployed => false,
         }
     }
-}
 
-impl Fault {
     /// Whether people are bound to see errors, however well the Action does: they come with the new version's first requests.
     #[must_use]
-    pub fn reaches_people(self) -> bool {
-        match self {
-            Self::ErrorsAfterSwitch | Self::BothUnhealthy => true,
-            Self::ImageMissing
-            | Self::ImagePull
-            | Self::NeverHealthy
-            | Self::CrashLoop
-            | Self::Oom
-            | Self::Smoke500
-            | Self::Arm429
-            | Self::Arm500
-            | Self::LostAnswer
-            | Self::Quota
-            | Self::Capacity
-            | Self::Forbidden
-            | Self::NameTaken
-            | Self::RegistryDown
-            | Self::GithubDown
-            | Self::SlackDown
-            | Self::SlackSlow
-            | Self::SlowAfterSwitch
-            | Self::SwitchWithoutEffect
-            | Self::EndpointDegraded
-            | Self::TmLostAnswer
-            | Self::Tm429
-            | Self::Tm500
-            | Self::MetricsDown
-            | Self::MetricsNonsense
-            | Self::LockForbidden => false,
+    pub const fn reaches_people(self) -> bool {
+        match facts::of(self).people {
+            People::Meet => true,
+            People::Spared => false,
         }
     }
 }
@@ -329,8 +245,25 @@ pub(crate) struct Faults(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    on: BTreeMap<Fault, (Times, Moment)>,
+    on: BTreeMap<Fault, On>,
     now: Moment,
+}
+
+/// A fault that is on.
+#[derive(Debug)]
+struct On {
+    left: Times,
+    since: Moment,
+    /// The versions that ran when it was switched on: they are not the new one, also when they are started again.
+    before: BTreeSet<String>,
+    course: Course,
+}
+
+/// Whether a fault that waits for something has found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Waiting,
+    Begun,
 }
 
 impl State {
@@ -341,11 +274,12 @@ impl State {
 }
 
 impl Faults {
-    /// Switches a fault on; one that is on already stays on since when it was.
-    pub(crate) fn set(&self, fault: Fault, times: Times) {
+    /// Switches a fault on, when `before` are the versions that run; one that is on already stays on since when it was.
+    pub(crate) fn set(&self, fault: Fault, times: Times, before: BTreeSet<String>) {
         let mut state = lock(&self.0);
-        let now = state.tick();
-        state.on.entry(fault).and_modify(|(left, _)| *left = times).or_insert((times, now));
+        let since = state.tick();
+        let on = || On { left: times, since, before, course: Course::Waiting };
+        state.on.entry(fault).and_modify(|on| on.left = times).or_insert_with(on);
     }
 
     pub(crate) fn clear(&self, fault: Fault) {
@@ -363,7 +297,24 @@ impl Faults {
 
     /// Whether it is on for what began at `born`: faults of the new version leave alone what ran before they were switched on.
     pub(crate) fn hits(&self, fault: Fault, born: Moment) -> bool {
-        lock(&self.0).on.get(&fault).is_some_and(|(_, since)| *since < born)
+        lock(&self.0).on.get(&fault).is_some_and(|on| on.since < born)
+    }
+
+    /// Whether it is on for `version`, which began at `born`: as [`Self::hits`], and what ran before is left alone also when it
+    /// is started again.
+    pub(crate) fn hits_version(&self, fault: Fault, born: Moment, version: &str) -> bool {
+        lock(&self.0).on.get(&fault).is_some_and(|on| on.since < born && !on.before.contains(version))
+    }
+
+    /// What the fault waits for is there: it goes on from now, whatever comes. Gives whether that is news.
+    pub(crate) fn begins(&self, fault: Fault) -> bool {
+        let state = &mut lock(&self.0);
+        state.on.get_mut(&fault).is_some_and(|on| std::mem::replace(&mut on.course, Course::Begun) == Course::Waiting)
+    }
+
+    /// Whether what the fault waits for has been there.
+    pub(crate) fn has_begun(&self, fault: Fault) -> bool {
+        lock(&self.0).on.get(&fault).is_some_and(|on| on.course == Course::Begun)
     }
 
     pub(crate) fn all(&self) -> Vec<Fault> {
@@ -373,10 +324,10 @@ impl Faults {
     /// Whether it strikes now; counts this strike.
     pub(crate) fn strikes(&self, fault: Fault) -> bool {
         let on = &mut lock(&self.0).on;
-        match on.get_mut(&fault) {
+        match on.get_mut(&fault).map(|on| &mut on.left) {
             None => false,
-            Some((Times::Always, _)) => true,
-            Some((Times::First(left), _)) => {
+            Some(Times::Always) => true,
+            Some(Times::First(left)) => {
                 if *left <= 1 {
                     let struck = *left == 1;
                     on.remove(&fault);
@@ -404,9 +355,9 @@ mod tests {
     #[test]
     fn a_counted_fault_strikes_that_often() {
         let faults = Faults::default();
-        faults.set(Fault::Arm500, Times::First(2));
+        faults.set(Fault::Arm500, Times::First(2), BTreeSet::new());
         assert_eq!([(); 4].map(|()| faults.strikes(Fault::Arm500)), [true, true, false, false]);
-        faults.set(Fault::Arm500, Times::Always);
+        faults.set(Fault::Arm500, Times::Always, BTreeSet::new());
         assert_eq!([(); 3].map(|()| faults.strikes(Fault::Arm500)), [true; 3]);
         faults.clear(Fault::Arm500);
         assert!(!faults.strikes(Fault::Arm500));
@@ -416,11 +367,30 @@ mod tests {
     fn a_fault_of_the_new_version_leaves_alone_what_ran_before() {
         let faults = Faults::default();
         let old = faults.moment();
-        faults.set(Fault::NeverHealthy, Times::Always);
+        faults.set(Fault::NeverHealthy, Times::Always, BTreeSet::new());
         let new = faults.moment();
-        faults.set(Fault::NeverHealthy, Times::Always);
+        faults.set(Fault::NeverHealthy, Times::Always, BTreeSet::new());
         assert_eq!([old, new].map(|born| faults.hits(Fault::NeverHealthy, born)), [false, true]);
         faults.clear(Fault::NeverHealthy);
         assert!(!faults.hits(Fault::NeverHealthy, new));
+    }
+
+    #[test]
+    fn what_ran_before_is_not_the_new_version_although_it_is_started_again() {
+        let faults = Faults::default();
+        faults.set(Fault::CanaryErrors, Times::Always, BTreeSet::from(["v0.9.5".to_owned()]));
+        let afterwards = faults.moment();
+        assert!(faults.hits(Fault::CanaryErrors, afterwards));
+        assert_eq!(["v0.9.5", "v1.0.0"].map(|version| faults.hits_version(Fault::CanaryErrors, afterwards, version)), [false, true]);
+    }
+
+    #[test]
+    fn what_a_fault_waits_for_comes_once() {
+        let faults = Faults::default();
+        assert!(!faults.begins(Fault::ErrorsInStabilization), "it is off");
+        faults.set(Fault::ErrorsInStabilization, Times::Always, BTreeSet::new());
+        assert!(!faults.has_begun(Fault::ErrorsInStabilization));
+        assert_eq!([(); 2].map(|()| faults.begins(Fault::ErrorsInStabilization)), [true, false]);
+        assert!(faults.has_begun(Fault::ErrorsInStabilization));
     }
 }

@@ -1,38 +1,36 @@
 //! The application in a container group: health, an API, metrics, and a log line a request.
-//! How well it does is `behaviour`'s and the faults' to say.
+//! How well it does is `behaviour`'s and `afflicted`'s to say.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper::Method;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    arm::{Azure, groups::Key},
-    behaviour::{Behaviour, Delay, Health},
+    afflicted,
+    arm::{groups::Key, life},
+    behaviour::{Delay, Health},
     fault::Fault,
     http::{MARK, Traffic},
     metrics::Drawn,
+    pool,
     server::{Call, Reply},
     shared::{Shared, lock},
 };
 
 /// What `/api/*` serves, as the runbook's smoke tests ask for it.
 const API: [&str; 3] = ["/api/invoices", "/api/payments", "/api/health/db"];
-/// The share of requests that `errors-after-switch` and `both-unhealthy` fail.
-const ERRING: f64 = 0.2;
-/// What a request takes with `slow-after-switch`: four times the runbook's bound for staging.
-const SLOW: Duration = Duration::from_millis(400);
 /// The headers that tell which instance answered, and which version it runs.
 pub(crate) const ANSWERED_BY: (&str, &str) = ("x-instance", "x-version");
 
 /// Answers a request to an instance.
-pub(crate) async fn handle(shared: &Shared, key: &Key, call: &Call) -> Reply {
+pub(crate) async fn handle(shared: &Arc<Shared>, key: &Key, call: &Call) -> Reply {
     answer(shared, key, &call.method, &call.path, Traffic::of(call.header(MARK))).await
 }
 
 /// Answers a request to the instance `key`, by whoever sent it.
-pub(crate) async fn answer(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traffic) -> Reply {
+pub(crate) async fn answer(shared: &Arc<Shared>, key: &Key, method: &Method, path: &str, traffic: Traffic) -> Reply {
     let (reply, wait) = decide(shared, key, method, path, traffic);
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
@@ -41,18 +39,21 @@ pub(crate) async fn answer(shared: &Shared, key: &Key, method: &Method, path: &s
 }
 
 /// Counts and logs the request; gives the answer, and how long it takes.
-fn decide(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traffic) -> (Reply, Duration) {
+fn decide(shared: &Arc<Shared>, key: &Key, method: &Method, path: &str, traffic: Traffic) -> (Reply, Duration) {
     let mut azure = lock(&shared.azure);
     let Some(group) = azure.groups.get_mut(key) else {
         return (Reply::json(503, &json!({"error": "this instance has ended"})), Duration::ZERO);
     };
-    group.container.log(format!("{method} {path}"));
+    // What is read every few seconds would push out of the log what a person looks for.
+    if path != "/metrics" {
+        group.container.log(format!("{method} {path}"));
+    }
     let version = group.version();
     let is_business = !matches!(path, "/health" | "/metrics");
     if is_business && traffic == Traffic::Public {
         group.counters.public += 1;
     }
-    let behaviour = behaviour(shared, &azure, key, &version);
+    let behaviour = afflicted::behaviour(shared, &azure, key, &version);
     let Some(group) = azure.groups.get_mut(key) else { return (Reply::empty(503), Duration::ZERO) };
     let reply = match path {
         "/health" if behaviour.health == Health::Failing => {
@@ -86,6 +87,16 @@ fn decide(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traf
             }
         }
     };
+    if is_business && traffic == Traffic::Public {
+        if afflicted::crashes(shared, group, &version) {
+            life::crashed(group, key);
+        }
+        if let Some(url) = &shared.database
+            && afflicted::takes_the_pool(shared, group, &version)
+        {
+            shared.keep(tokio::spawn(pool::hold(Arc::clone(shared), key.clone(), url.clone())).abort_handle());
+        }
+    }
     let wait = match behaviour.delay {
         Delay::Real if is_business => behaviour.latency,
         Delay::Real | Delay::Told => Duration::ZERO,
@@ -93,35 +104,12 @@ fn decide(shared: &Shared, key: &Key, method: &Method, path: &str, traffic: Traf
     (reply.header(ANSWERED_BY.0, key.name()).header(ANSWERED_BY.1, version), wait)
 }
 
-/// How the instance `key` behaves now: as it was told to, and as the faults have it.
-fn behaviour(shared: &Shared, azure: &Azure, key: &Key, version: &str) -> Behaviour {
-    let told = lock(&shared.behaviours).of(key.name(), version);
-    let Some(group) = azure.groups.get(key) else { return told };
-    let faults = &shared.faults;
-    let is_new_and_public = |fault, group: &crate::arm::groups::Group| faults.hits(fault, group.born) && group.counters.public > 0;
-    let mut now = told;
-    if faults.hits(Fault::NeverHealthy, group.born) {
-        now = now.with_health(Health::Failing);
-    }
-    if is_new_and_public(Fault::ErrorsAfterSwitch, group) {
-        now = now.erring(ERRING);
-    }
-    if is_new_and_public(Fault::SlowAfterSwitch, group) {
-        now = now.taking(SLOW);
-    }
-    // The new version serves people, and errs; what ran before has become unhealthy meanwhile.
-    if faults.is_on(Fault::BothUnhealthy) && azure.groups.values().any(|group| is_new_and_public(Fault::BothUnhealthy, group)) {
-        now = if faults.hits(Fault::BothUnhealthy, group.born) { now.erring(ERRING) } else { now.erring(1.0).with_health(Health::Failing) };
-    }
-    now
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{Options, Who, World};
+    use crate::{Behaviour, Options, Who, World};
 
     const KEY: (&str, &str) = ("staging-nextgen", "aci-staging-blue");
 

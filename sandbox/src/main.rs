@@ -5,7 +5,7 @@ mod command;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use command::{common, dev, run, serve, staging};
+use command::{common, dev, prod, run, serve, staging};
 
 /// A deployment against a world on loopback: no account, no configuration, no network.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum What {
     Dev(dev::Dev),
     /// A push to `main` releases to staging, blue-green, while people use it: live
     Staging(staging::Staging),
+    /// A pushed tag `v1.0.0` releases to production, a canary first, while people use it: live
+    Prod(prod::Prod),
     /// Keep a world running for other clients (az, SDKs, curl) until stopped
     Serve(serve::Serve),
     /// Run the command with ARGS inside a world where dev runs already, e.g. `cargo sandbox run -- status`
@@ -42,6 +44,7 @@ async fn carry_out(what: What) -> io::Result<ExitCode> {
     match what {
         What::Dev(dev) => dev::carry_out(&dev).await,
         What::Staging(staging) => staging::carry_out(&staging).await,
+        What::Prod(prod) => prod::carry_out(&prod).await,
         What::Serve(serve) => serve::carry_out(&serve).await,
         What::Run(run) => run::carry_out(run).await,
     }

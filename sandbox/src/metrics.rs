@@ -55,6 +55,11 @@ impl Share {
 }
 
 impl Counters {
+    /// The application is started again: its counts are gone. What people sent is kept, the faults go by it.
+    pub(crate) fn restart(&mut self) {
+        *self = Self { public: self.public, ..Self::default() };
+    }
+
     /// Whether the next request is one of those that fail.
     pub(crate) fn fails(&mut self, behaviour: &Behaviour) -> Drawn {
         self.error.draw(behaviour.error_share)

@@ -1,5 +1,5 @@
 //! Every request that arrived, in order, for tests to assert and for scripts to check against others' schemas.
-//! Keeps no authorization header's value, no client secret and no assertion.
+//! Keeps no authorization header's value, no client secret, no assertion and no routing key.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,8 @@ pub struct Recorded {
     /// How long after the world's start it arrived.
     #[serde(skip)]
     pub after: Duration,
-    /// Which service it came to: `azure`, `oidc`, `registry`, `github`, `slack`, `public:dev`, `instance:NAME`.
+    /// Which service it came to: `azure`, `oidc`, `registry`, `github`, `slack`, `pagerduty`,
+    /// `status-page`, `public:dev`, `instance:NAME`.
     pub service: String,
     /// The method, in capitals.
     pub method: String,
@@ -126,7 +127,10 @@ fn readable(body: &[u8]) -> Value {
     if body.is_empty() {
         return Value::Null;
     }
-    if let Ok(value) = serde_json::from_slice(body) {
+    if let Ok(mut value) = serde_json::from_slice::<Value>(body) {
+        if let Some(key) = value.get_mut("routing_key") {
+            *key = json!("***");
+        }
         return value;
     }
     let text = String::from_utf8_lossy(body);
@@ -154,9 +158,11 @@ mod tests {
         headers.insert("authorization", "Bearer abc".parse().unwrap());
         recorder.arrived("azure".to_owned(), "POST", "/t/oauth2/v2.0/token", &headers, b"grant_type=x&client_secret=abc&scope=y");
         recorder.answered(0, Some(200));
+        recorder.arrived("pagerduty".to_owned(), "POST", "/v2/enqueue", &headers, br#"{"routing_key": "abc", "event_action": "trigger"}"#);
         let kept = recorder.all();
         assert!(!format!("{kept:?}").contains("abc"));
         assert_eq!(kept[0].headers["authorization"], "Bearer ***");
+        assert_eq!(kept[1].body["event_action"], "trigger");
         assert_eq!(kept[0].body, "grant_type=x&client_secret=***&scope=y");
     }
 }

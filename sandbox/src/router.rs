@@ -1,7 +1,7 @@
 //! The address that people use: leads a request where the name servers send its client, and hands it on by real HTTP.
 //! A client keeps the answer it got for its time to live, also when the instance there is gone: that request fails.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -51,7 +51,7 @@ pub(crate) fn profile(environment: &str) -> Key {
 }
 
 /// Answers a request to the public address of `environment`.
-pub(crate) async fn handle(shared: &Shared, environment: &str, call: &Call) -> Reply {
+pub(crate) async fn handle(shared: &Arc<Shared>, environment: &str, call: &Call) -> Reply {
     match behind(environment) {
         Behind::Instance(key) if is_running(shared, &key) => {
             instance::answer(shared, &key, &call.method, &call.path, Traffic::Public).await

@@ -9,15 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
 };
 
 use crate::{
-    configuration::Clocks,
+    clocks::Clocks,
     github::{Begun, Conclusion},
+    payload,
     shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE},
     world::World,
 };
@@ -70,15 +71,20 @@ impl RunSpec {
             ("container-secrets", format!("DATABASE_URL={DATABASE_URL}\n")),
             ("slack-bot-token", world.given("slack-bot-token")),
             ("slack-api-url", urls.slack_api.clone()),
+            ("pagerduty-routing-key", world.given("pagerduty-routing-key")),
+            ("pagerduty-events-url", urls.pagerduty_events.clone()),
+            ("status-page-token", world.given("status-page-token")),
+            ("status-page-url", urls.status_page.clone()),
             // Inputs that the workflow leaves out arrive empty.
             ("environment", String::new()),
             ("version", String::new()),
+            ("database-url", String::new()),
             ("azure-client-secret", String::new()),
             ("slack-webhook-url", String::new()),
         ];
         Self {
             event: "push".into(),
-            payload: push("refs/heads/develop", SHA, SHA_BEFORE),
+            payload: payload::push("refs/heads/develop", SHA, SHA_BEFORE),
             git_ref: "refs/heads/develop".into(),
             inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             env: BTreeMap::new(),
@@ -95,7 +101,7 @@ impl RunSpec {
     pub fn push_main(world: &World) -> Self {
         let git_ref = "refs/heads/main";
         Self {
-            payload: push(git_ref, SHA, SHA_BEFORE),
+            payload: payload::push(git_ref, SHA, SHA_BEFORE),
             git_ref: git_ref.into(),
             version: version("main", SHA),
             ..Self::push_develop(world)
@@ -106,27 +112,52 @@ impl RunSpec {
     /// inputs of the same names stay empty: the Action reads the event's.
     #[must_use]
     pub fn dispatch(world: &World, inputs: &[(&str, &str)]) -> Self {
-        let (owner, name) = REPOSITORY.split_once('/').unwrap_or_default();
-        let given: serde_json::Map<String, Value> = inputs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         Self {
             event: "workflow_dispatch".into(),
-            payload: json!({
-                "inputs": given, "ref": "refs/heads/main", "workflow": ".github/workflows/ci-cd-enterprise.yml",
-                "repository": repository(owner, name), "organization": {"login": owner, "id": 21_031_067}, "sender": sender(),
-            }),
+            payload: payload::dispatch("refs/heads/main", inputs),
             git_ref: "refs/heads/main".into(),
             version: String::new(),
             ..Self::push_develop(world)
         }
     }
 
-    /// The same, for another commit of the same branch.
+    /// A push of the annotated tag `tag`, e.g. `v1.0.0`, on the head of `main`, with the inputs that a workflow gives. The version
+    /// is the tag.
+    #[must_use]
+    pub fn push_tag(world: &World, tag: &str) -> Self {
+        Self {
+            payload: payload::push_tag(tag, SHA),
+            git_ref: format!("refs/tags/{tag}"),
+            version: tag.to_owned(),
+            ..Self::push_develop(world)
+        }
+    }
+
+    /// The same, for another commit of the same branch, or with the same tag on it.
     #[must_use]
     pub fn of_commit(mut self, sha: &str) -> Self {
-        let branch = self.git_ref.rsplit('/').next().unwrap_or_default().to_owned();
-        self.payload = push(&self.git_ref, sha, SHA);
-        self.version = version(&branch, sha);
+        match self.git_ref.strip_prefix("refs/tags/") {
+            Some(tag) => self.payload = payload::push_tag(tag, sha),
+            None => {
+                let branch = self.git_ref.rsplit('/').next().unwrap_or_default().to_owned();
+                self.payload = payload::push(&self.git_ref, sha, SHA);
+                self.version = version(&branch, sha);
+            }
+        }
         self
+    }
+
+    /// The commit that the run is for: `GITHUB_SHA`. Of an annotated tag `after` is the tag object.
+    #[must_use]
+    pub fn commit(&self) -> &str {
+        let head = self.payload.pointer("/head_commit/id").or_else(|| self.payload.get("after"));
+        head.and_then(Value::as_str).unwrap_or(SHA)
+    }
+
+    /// With a database to ask: the input `database-url`.
+    #[must_use]
+    pub fn with_database(self, url: &str) -> Self {
+        self.with("database-url", url)
     }
 
     /// The same, in another workflow run.
@@ -146,35 +177,6 @@ impl RunSpec {
 /// What the build job tagged the image of a branch's commit with.
 fn version(branch: &str, sha: &str) -> String {
     format!("{branch}-{}", sha.get(..7).unwrap_or_default())
-}
-
-fn repository(owner: &str, name: &str) -> Value {
-    json!({
-        "id": 186_853_002, "name": name, "full_name": REPOSITORY, "private": true, "default_branch": "main", "master_branch": "main",
-        "owner": {"name": owner, "login": owner, "id": 21_031_067, "type": "Organization"},
-        "html_url": format!("https://github.com/{REPOSITORY}"),
-    })
-}
-
-fn sender() -> Value {
-    json!({"login": "octocat", "id": 583_231, "type": "User", "site_admin": false, "html_url": "https://github.com/octocat"})
-}
-
-/// The payload of a push to a branch (fields of GitHub's documentation, "Webhook events and payloads: push").
-fn push(git_ref: &str, after: &str, before: &str) -> Value {
-    let (owner, name) = REPOSITORY.split_once('/').unwrap_or_default();
-    let person = json!({"name": "The Octocat", "email": "octocat@example.com", "username": "octocat"});
-    let commit = json!({
-        "id": after, "tree_id": before, "distinct": true, "message": "feat(invoice): add new feature", "timestamp": "2026-11-24T10:00:00Z",
-        "url": format!("https://github.com/{REPOSITORY}/commit/{after}"), "author": person, "committer": person,
-        "added": ["src/invoice.ts"], "removed": [], "modified": ["package.json"],
-    });
-    json!({
-        "ref": git_ref, "before": before, "after": after, "created": false, "deleted": false, "forced": false, "base_ref": null,
-        "compare": format!("https://github.com/{REPOSITORY}/compare/{before}...{after}"), "commits": [commit], "head_commit": commit,
-        "repository": repository(owner, name),
-        "pusher": {"name": "octocat", "email": "octocat@example.com"}, "organization": {"login": owner, "id": 21_031_067}, "sender": sender(),
-    })
 }
 
 /// How it ended, and what it left.
@@ -231,7 +233,10 @@ pub fn prepare(world: &World, spec: &RunSpec, folder: &Path) -> io::Result<BTree
         fs::write(folder.join(file), "")?;
     }
     let at = |name: &str| folder.join(name).display().to_string();
-    let after = spec.payload.get("after").and_then(Value::as_str).unwrap_or(SHA);
+    let (kind, name) = match (spec.git_ref.strip_prefix("refs/tags/"), spec.git_ref.strip_prefix("refs/heads/")) {
+        (Some(tag), _) => ("tag", tag),
+        (None, branch) => ("branch", branch.unwrap_or(&spec.git_ref)),
+    };
     let given = [
         ("CI", "true".to_owned()),
         ("HOME", at("home")),
@@ -245,12 +250,14 @@ pub fn prepare(world: &World, spec: &RunSpec, folder: &Path) -> io::Result<BTree
         ("GITHUB_OUTPUT", at("output")),
         ("GITHUB_PATH", at("path")),
         ("GITHUB_REF", spec.git_ref.clone()),
+        ("GITHUB_REF_NAME", name.to_owned()),
+        ("GITHUB_REF_TYPE", kind.to_owned()),
         ("GITHUB_REPOSITORY", REPOSITORY.into()),
         ("GITHUB_RUN_ATTEMPT", spec.attempt.to_string()),
         ("GITHUB_RUN_ID", spec.run_id.to_string()),
         ("GITHUB_RUN_NUMBER", "42".into()),
         ("GITHUB_SERVER_URL", "https://github.com".into()),
-        ("GITHUB_SHA", after.to_owned()),
+        ("GITHUB_SHA", spec.commit().to_owned()),
         ("GITHUB_STATE", at("state")),
         ("GITHUB_STEP_SUMMARY", at("summary")),
         ("GITHUB_WORKFLOW", "ci-cd-enterprise".into()),

@@ -18,10 +18,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     arm::groups::Key,
-    control, github, http, instance, oidc, registry, router,
+    control, github, http, instance, oidc, pagerduty, registry, router,
     shared::Shared,
     slack,
     stall::{Course, Stall},
+    status_page,
 };
 
 /// Who answers on a listener.
@@ -37,6 +38,10 @@ pub(crate) enum Service {
     Github,
     /// Slack.
     Slack,
+    /// PagerDuty's events.
+    PagerDuty,
+    /// The status page's API.
+    StatusPage,
     /// The public address of an environment.
     Public(String),
     /// The application in a container group.
@@ -51,6 +56,8 @@ impl Service {
             Self::Registry => "registry".to_owned(),
             Self::Github => "github".to_owned(),
             Self::Slack => "slack".to_owned(),
+            Self::PagerDuty => "pagerduty".to_owned(),
+            Self::StatusPage => "status-page".to_owned(),
             Self::Public(environment) => format!("public:{environment}"),
             Self::Instance(key) => format!("instance:{}", key.name()),
         }
@@ -358,11 +365,20 @@ async fn answer(
         return respond(hang(&shared).await);
     }
     let reply = match &service {
-        Service::Azure => crate::arm::handle(&shared, &call),
+        Service::Azure => {
+            let reply = crate::arm::handle(&shared, &call);
+            // It has taken effect by then: what a client waits for is the way back.
+            if !shared.azure_delay.is_zero() {
+                tokio::time::sleep(shared.azure_delay).await;
+            }
+            reply
+        }
         Service::Oidc => oidc::handle(&shared, &call),
         Service::Registry => registry::handle(&shared, &call),
         Service::Github => github::handle(&shared, &call),
         Service::Slack => slack::handle(&shared, &call).await,
+        Service::PagerDuty => pagerduty::handle(&shared, &call).await,
+        Service::StatusPage => status_page::handle(&shared, &call),
         Service::Public(environment) => router::handle(&shared, environment, &call).await,
         Service::Instance(key) => instance::handle(&shared, key, &call).await,
     };

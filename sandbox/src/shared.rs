@@ -18,16 +18,18 @@ use tokio::{
 };
 
 use crate::{
-    arm::Azure,
+    arm::{Azure, groups::Group},
     behaviour::Behaviours,
     fault::{Fault, Faults, Switch, Times},
     github::Github,
+    pagerduty::PagerDuty,
     record::Recorder,
     registry::Registry,
     router::Router,
     server::{Door, Listener},
     slack::Slack,
     stall::Stall,
+    status_page::StatusPage,
     world::{Polling, Urls},
 };
 
@@ -60,8 +62,12 @@ pub(crate) struct Shared {
     second: Duration,
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
+    pub(crate) azure_delay: Duration,
     pub(crate) location: String,
-    pub(crate) slack_delay: Duration,
+    /// The PostgreSQL database that instances use.
+    pub(crate) database: Option<String>,
+    /// What a slow service takes.
+    pub(crate) slow: Duration,
     pub(crate) faults: Faults,
     pub(crate) behaviours: Mutex<Behaviours>,
     pub(crate) router: Mutex<Router>,
@@ -75,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) github: Mutex<Github>,
     pub(crate) slack: Mutex<Slack>,
+    pub(crate) pagerduty: Mutex<PagerDuty>,
+    pub(crate) status_page: Mutex<StatusPage>,
     pub(crate) oidc_key: [u8; 32],
     pub(crate) entra_key: [u8; 32],
     pub(crate) oidc_request_token: String,
@@ -82,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) github_token: String,
     pub(crate) registry_password: String,
     pub(crate) slack_bot_token: String,
+    pub(crate) pagerduty_routing_key: String,
+    pub(crate) status_page_token: String,
     /// Second and third octet of the instances' addresses.
     pub(crate) network: (u8, u8),
     pub(crate) tasks: Mutex<Vec<AbortHandle>>,
@@ -97,8 +107,10 @@ pub(crate) struct Settings {
     pub(crate) second: Duration,
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
+    pub(crate) azure_delay: Duration,
     pub(crate) location: String,
-    pub(crate) slack_delay: Duration,
+    pub(crate) database: Option<String>,
+    pub(crate) slow: Duration,
     pub(crate) recorder: Recorder,
     pub(crate) urls: Urls,
 }
@@ -120,7 +132,9 @@ impl Shared {
             second: settings.second,
             give_up: settings.give_up,
             polling: settings.polling,
-            slack_delay: settings.slack_delay,
+            azure_delay: settings.azure_delay,
+            database: settings.database,
+            slow: settings.slow,
             faults: Faults::default(),
             behaviours: Mutex::default(),
             router: Mutex::default(),
@@ -133,6 +147,8 @@ impl Shared {
             registry: Mutex::default(),
             github: Mutex::default(),
             slack: Mutex::default(),
+            pagerduty: Mutex::default(),
+            status_page: Mutex::default(),
             oidc_key: key("oidc"),
             entra_key: key("entra"),
             oidc_request_token: secret("request token"),
@@ -140,6 +156,8 @@ impl Shared {
             github_token: format!("ghs_{}", secret("github")),
             registry_password: format!("ghp_{}", secret("registry")),
             slack_bot_token: format!("xoxb-{}", secret("slack")),
+            pagerduty_routing_key: secret("pagerduty"),
+            status_page_token: secret("status page"),
             // 127.0.x.y is where everybody else's servers are.
             network: (a.clamp(1, 254), b),
             tasks: Mutex::default(),
@@ -178,9 +196,13 @@ impl Shared {
     /// Switches a fault, and waits until it has taken effect.
     pub(crate) async fn switch(&self, fault: Fault, switch: Switch, times: Times) {
         match switch {
-            Switch::On => self.faults.set(fault, times),
+            Switch::On => {
+                let running = lock(&self.azure).groups.values().map(Group::version).collect();
+                self.faults.set(fault, times, running);
+            }
             Switch::Off => self.faults.clear(fault),
         }
+        self.lives.send_modify(|count| *count += 1);
         if fault == Fault::RegistryDown {
             let door = match switch {
                 Switch::On => Door::Closed,

@@ -26,7 +26,7 @@ pub(crate) async fn handle(shared: &Shared, call: &Call) -> Reply {
         return Reply::text(503, "upstream connect error");
     }
     if shared.faults.is_on(Fault::SlackSlow) {
-        tokio::time::sleep(shared.slack_delay.max(Duration::from_secs(1))).await;
+        tokio::time::sleep(shared.slow.max(Duration::from_secs(1))).await;
     }
     let body = call.json().unwrap_or(Value::Null);
     if call.method != Method::POST {

@@ -17,21 +17,24 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     arm::{
         groups::{self, Key},
-        monitor, traffic_manager,
+        monitor, shares, traffic_manager,
     },
     behaviour::{Behaviour, Who},
     certificates,
-    configuration::{self, Clocks},
+    clocks::Clocks,
+    configuration,
     fault::{Fault, Switch, Times},
     github::{self, Beginning, Begun, Run, RunState},
     load::{self, Load},
     oidc,
+    pagerduty::Incident,
     record::{Recorded, Recorder},
     runner::RunSpec,
     server::{self, Service},
-    shared::{SHA, Settings, Shared, lock},
+    shared::{Settings, Shared, lock},
     slack,
     stall::Stall,
+    status_page,
 };
 
 /// How Resource Manager asks clients to wait between two polls.
@@ -52,14 +55,25 @@ pub struct Options {
     pub second: Duration,
     /// How clients are asked to wait.
     pub polling: Polling,
+    /// What every answer of Azure takes beside the work: the way there and back.
+    pub azure_delay: Duration,
     /// Where every request is written as a line of JSON.
     pub record: Option<PathBuf>,
+    /// The PostgreSQL database that instances use, as a URL: `pool-exhausted` takes its connections. The world has none itself.
+    pub database: Option<String>,
 }
 
 impl Default for Options {
     /// As people watch it.
     fn default() -> Self {
-        Self { boot: Duration::from_millis(1500), second: Duration::from_millis(100), polling: Polling::Milliseconds(150), record: None }
+        Self {
+            boot: Duration::from_millis(1500),
+            second: Duration::from_millis(100),
+            polling: Polling::Milliseconds(150),
+            azure_delay: Duration::ZERO,
+            record: None,
+            database: None,
+        }
     }
 }
 
@@ -67,7 +81,14 @@ impl Options {
     /// As tests want it: nothing takes long.
     #[must_use]
     pub fn quick() -> Self {
-        Self { boot: Duration::from_millis(30), second: Duration::from_millis(2), polling: Polling::Milliseconds(5), record: None }
+        Self {
+            boot: Duration::from_millis(30),
+            second: Duration::from_millis(2),
+            polling: Polling::Milliseconds(5),
+            azure_delay: Duration::ZERO,
+            record: None,
+            database: None,
+        }
     }
 }
 
@@ -86,6 +107,10 @@ pub struct Urls {
     pub slack_api: String,
     /// Slack's incoming webhook.
     pub slack_webhook: String,
+    /// PagerDuty's events API.
+    pub pagerduty_events: String,
+    /// The status page's API.
+    pub status_page: String,
     /// The address that people use, by environment.
     pub public: BTreeMap<String, String>,
 }
@@ -116,6 +141,8 @@ impl World {
             ("registry", Service::Registry),
             ("github", Service::Github),
             ("slack", Service::Slack),
+            ("pagerduty", Service::PagerDuty),
+            ("status-page", Service::StatusPage),
         ] {
             bound.push((name.to_owned(), service, server::bind().await?));
         }
@@ -133,6 +160,8 @@ impl World {
             registry: host("registry"),
             github_api: format!("https://{}", host("github")),
             slack_api: format!("https://{}/api", host("slack")),
+            pagerduty_events: format!("https://{}", host("pagerduty")),
+            status_page: format!("https://{}", host("status-page")),
             slack_webhook: format!("https://{}{}", host("slack"), slack::WEBHOOK),
             public: ENVIRONMENTS.iter().map(|name| ((*name).to_owned(), format!("https://{}", host(&format!("public:{name}"))))).collect(),
         };
@@ -141,8 +170,10 @@ impl World {
             second: options.second,
             give_up: options.boot * 20,
             polling: options.polling,
+            azure_delay: options.azure_delay,
             location: "westeurope".to_owned(),
-            slack_delay: Duration::from_secs(30),
+            database: options.database,
+            slow: Duration::from_secs(30),
             recorder: Recorder::new(options.record.as_deref())?,
             urls,
         });
@@ -193,6 +224,12 @@ impl World {
     /// An image of this version is in the registry from now on; gives its digest.
     pub fn push_image(&self, version: &str) -> String {
         self.shared.push_image(version)
+    }
+
+    /// The image of `version` has the tag `name`, too, from now on, as when a release is built once and tagged again; gives
+    /// its digest.
+    pub fn tag_image(&self, version: &str, name: &str) -> String {
+        lock(&self.shared.registry).tag(version, name)
     }
 
     /// The registry has no image of this version any more.
@@ -267,6 +304,12 @@ impl World {
         }
     }
 
+    /// How often Azure started a container again.
+    #[must_use]
+    pub fn restarts(&self, group: &str, name: &str) -> Option<u32> {
+        lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.container.restarts)
+    }
+
     /// Requests that an instance answered since it was started (without `/health` and `/metrics`), by status.
     #[must_use]
     pub fn served(&self, group: &str, name: &str) -> BTreeMap<u16, u64> {
@@ -301,6 +344,13 @@ impl World {
     pub fn profile(&self, group: &str, name: &str) -> Option<Value> {
         let key = Key::new(group, name);
         lock(&self.shared.azure).profiles.get(&key).map(|profile| profile.show(&key))
+    }
+
+    /// The share, between 0 and 1, that a profile's weights give each version; none where there is no such profile, or nothing
+    /// enabled in it. What people really meet follows as their answers of DNS run out.
+    #[must_use]
+    pub fn intended_shares(&self, group: &str, name: &str) -> BTreeMap<String, f64> {
+        shares::by_version(&lock(&self.shared.azure), &Key::new(group, name))
     }
 
     /// Waits until a profile, as Azure shows it, is as wanted: written so, or found so by the monitor.
@@ -340,6 +390,24 @@ impl World {
         lock(&self.shared.slack).messages.iter().map(|(_, message)| message.clone()).collect()
     }
 
+    /// PagerDuty's incidents, in the order in which they began.
+    #[must_use]
+    pub fn pagerduty_incidents(&self) -> Vec<Incident> {
+        lock(&self.shared.pagerduty).incidents.clone()
+    }
+
+    /// The status page's incidents and maintenance, the oldest first, as its API shows them.
+    #[must_use]
+    pub fn status_page_incidents(&self) -> Vec<Value> {
+        lock(&self.shared.status_page).incidents.clone()
+    }
+
+    /// The status of the status page's component, e.g. `operational`.
+    #[must_use]
+    pub fn status_page_component(&self) -> String {
+        lock(&self.shared.status_page).component.clone()
+    }
+
     /// GitHub's deployments, each with its statuses' states in order.
     #[must_use]
     pub fn deployments(&self) -> Vec<(Value, Vec<String>)> {
@@ -363,6 +431,11 @@ impl World {
         lock(&self.shared.github).git.refs().clone()
     }
 
+    /// The annotated tag `name` is on the commit `sha` from now on.
+    pub fn tag_commit(&self, name: &str, sha: &str) {
+        lock(&self.shared.github).git.tagged(name, sha);
+    }
+
     /// The message of a commit.
     #[must_use]
     pub fn commit_message(&self, sha: &str) -> Option<String> {
@@ -377,9 +450,14 @@ impl World {
 
     /// A workflow run's process starts; what it was pushed for is in the repository.
     pub(crate) fn begin_run(&self, spec: &RunSpec) -> Begun {
-        let pushed = |name: &str| spec.payload.get(name).and_then(Value::as_str);
-        let sha = pushed("after").unwrap_or(SHA);
-        lock(&self.shared.github).git.pushed(&spec.git_ref, sha, pushed("before"));
+        let sha = spec.commit();
+        match spec.git_ref.strip_prefix("refs/tags/") {
+            Some(tag) => self.tag_commit(tag, sha),
+            None => {
+                let before = spec.payload.get("before").and_then(Value::as_str);
+                lock(&self.shared.github).git.pushed(&spec.git_ref, sha, before);
+            }
+        }
         let RunSpec { run_id: id, attempt, event, git_ref, .. } = spec;
         github::begin(&self.shared, &Beginning { id: *id, attempt: *attempt, event, git_ref, sha })
     }
@@ -396,6 +474,8 @@ impl World {
             "tenant": crate::shared::TENANT, "subscription": crate::shared::SUBSCRIPTION, "client-id": crate::shared::CLIENT_ID,
             "client-secret": shared.client_secret, "github-token": shared.github_token, "registry-username": crate::shared::REGISTRY_USER,
             "registry-password": shared.registry_password, "slack-bot-token": shared.slack_bot_token,
+            "pagerduty-routing-key": shared.pagerduty_routing_key, "status-page-token": shared.status_page_token,
+            "status-page": {"page": status_page::PAGE, "component": status_page::COMPONENT},
             "oidc-request-token": shared.oidc_request_token, "instances": instances,
         })
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
-use super::{Azure, Operation, body, error, life, paced};
+use super::{Azure, Operation, body, error, insights, life, paced};
 use crate::{
     fault::{Fault, Moment},
     metrics::Counters,
@@ -214,6 +214,7 @@ pub(crate) fn handle(shared: &Arc<Shared>, call: &Call, key: &Key, rest: &[&str]
         }
         (&Method::DELETE, [_]) => delete(shared, key),
         (&Method::GET, [_, "containers", _, "logs"]) => logs(shared, call, key),
+        (&Method::GET, [_, "providers", "microsoft.insights", "metrics"]) => insights::metrics(shared, call, key),
         (&Method::POST, [_, action @ ("restart" | "start" | "stop")]) => act(shared, key, action),
         _ => error(shared, 404, "InvalidResourceType", format!("There is no {} {} here.", call.method, call.path)),
     }

@@ -93,6 +93,21 @@ fn start_event(group: &mut Group, key: &Key) {
     group.container.event("Started", "Normal", format!("Started container {}", key.name()));
 }
 
+/// The application ended, and was started again before anybody could notice: what it had counted is gone.
+pub(crate) fn crashed(group: &mut Group, key: &Key) {
+    if group.container.restarts >= CRASHES {
+        return;
+    }
+    let now = Timestamp::now().to_string();
+    group.container.log("Error: cannot enqueue after fatal error");
+    group.container.previous = json!({"state": "Terminated", "exitCode": 1, "finishTime": now, "detailStatus": "Error"});
+    group.container.current = json!({"state": "Running", "startTime": now, "detailStatus": ""});
+    group.container.event("BackOff", "Warning", "Back-off restarting failed container".into());
+    start_event(group, key);
+    group.container.restarts += 1;
+    group.counters.restart();
+}
+
 /// Azure keeps trying; the group fails after its time-out, which here comes sooner than 30 minutes.
 async fn cannot_pull(shared: &Shared, key: &Key, generation: u64, image: &str) {
     let pause = (shared.boot / 3).max(Duration::from_millis(5));

@@ -1,11 +1,14 @@
 //! Azure Resource Manager: routes of subscriptions, resource groups, container groups and Traffic Manager profiles.
-//! What a container group does stands in `groups`, a profile in `traffic_manager`; here is who may ask for what.
+//! What a container group does stands in `groups`, a profile in `traffic_manager`, what Azure Monitor knows in `insights`; here is who may
+//! ask for what.
 
 pub(crate) mod body;
 pub(crate) mod groups;
+mod insights;
 pub(crate) mod life;
 pub(crate) mod monitor;
 pub(crate) mod profile;
+pub(crate) mod shares;
 pub(crate) mod traffic_manager;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sandbox::{Finished, World, message_view};
+use sandbox::{Fault, Finished, RunSpec, Seen, World, load::Tally, message_view};
 use serde_json::Value;
 
 /// What people see elsewhere, and where the files are.
@@ -35,4 +35,42 @@ pub(crate) fn verdict(ended: Result<(), String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The statuses of the commit that was deployed.
+pub(crate) fn show_statuses(world: &World, spec: &RunSpec) {
+    for status in world.commit_statuses(spec.commit()) {
+        let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
+        println!("commit status: {} {} - {}", text("context"), text("state"), text("description"));
+    }
+}
+
+/// What became of people's requests.
+pub(crate) fn show_people(seen: &Seen) {
+    println!("\nWhat people saw: {}, the slowest answer took {:.1} ms", told(seen.total), seen.slowest.as_secs_f64() * 1000.0);
+    for (version, tally) in &seen.versions {
+        println!("  version {version}: {}", told(*tally));
+    }
+    for (instance, tally) in &seen.instances {
+        println!("  sent to {instance}: {}", told(*tally));
+    }
+    for failure in &seen.failed {
+        println!("  failed: {failure}");
+    }
+}
+
+fn told(tally: Tally) -> String {
+    format!("{} requests, {} failed", tally.requests, tally.failures)
+}
+
+/// Whether it ended as it should have: deployed unless a fault forbids it, and nobody's request failed but by the fault itself.
+pub(crate) fn judge(faults: &[Fault], code: Option<i32>, people: Tally) -> Result<(), String> {
+    let survivable = faults.iter().all(|fault| fault.is_survivable());
+    if survivable != (code == Some(0)) {
+        return Err("that is not how it should have ended".into());
+    }
+    if people.failures > 0 && !faults.iter().any(|fault| fault.reaches_people()) {
+        return Err("no request of people should have failed".into());
+    }
+    Ok(())
 }

@@ -35,8 +35,11 @@ pub(crate) fn faults_help() -> String {
 }
 
 pub(crate) async fn world(common: &Common) -> io::Result<World> {
-    let options = Options { boot: Duration::from_millis(common.boot), record: common.record.clone(), ..Options::default() };
-    World::start(options).await
+    World::start(options(common)).await
+}
+
+pub(crate) fn options(common: &Common) -> Options {
+    Options { boot: Duration::from_millis(common.boot), record: common.record.clone(), ..Options::default() }
 }
 
 /// Switches on what was asked for, and says so.

@@ -3,6 +3,7 @@
 pub(crate) mod afterwards;
 pub(crate) mod common;
 pub(crate) mod dev;
+pub(crate) mod prod;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod staging;

@@ -26,7 +26,7 @@ pub(crate) struct Serve {
     /// What runs already
     #[arg(long, value_name = "NAME")]
     scenario: Option<Scenario>,
-    /// Requests a second that people send to staging meanwhile
+    /// Requests a second that people send meanwhile to what was seeded, else to staging
     #[arg(long, value_name = "N")]
     load: Option<u32>,
 }
@@ -36,9 +36,20 @@ pub(crate) struct Serve {
 enum Scenario {
     /// v0.9.5 is live in staging's blue slot, the green one is empty
     Staging,
+    /// v0.9.5 runs in production's three stable instances, two of which serve
+    Prod,
 }
 
-/// What is live where staging is seeded: the runbook's example.
+impl Scenario {
+    const fn environment(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Prod => "prod",
+        }
+    }
+}
+
+/// What is live where staging or production is seeded: the runbook's example.
 pub(crate) const LIVE: &str = "v0.9.5";
 
 pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
@@ -46,6 +57,7 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
     let world = common::world(common).await?;
     match serve.scenario {
         Some(Scenario::Staging) => world.seed_staging(LIVE).await?,
+        Some(Scenario::Prod) => world.seed_prod(LIVE).await?,
         None => {}
     }
     for fault in &common.faults {
@@ -58,7 +70,8 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
         let done = runner::run(&world, &common::binary(common)?, &spec).await?;
         eprintln!("{} runs in dev (exit {})", spec.version, done.code.unwrap_or(-1));
     }
-    let people = serve.load.map(|per_second| world.load(&Load { per_second, ..Load::of("staging") }));
+    let environment = serve.scenario.map_or("staging", Scenario::environment);
+    let people = serve.load.map(|per_second| world.load(&Load { per_second, ..Load::of(environment) }));
     let text = serde_json::to_string_pretty(&world.info())?;
     match &serve.info {
         // Written whole, then named: whoever waits for the file never reads half of it.
@@ -77,7 +90,7 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
         () = parent_is_gone() => {}
     }
     if let Some(people) = people {
-        super::staging::show_people(&people.stop().await);
+        super::afterwards::show_people(&people.stop().await);
     }
     Ok(ExitCode::SUCCESS)
 }

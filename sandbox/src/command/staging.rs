@@ -4,8 +4,7 @@ use std::{io, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 use sandbox::{
-    Clocks, Fault, Load, RunSpec, Seen, Slot, Staging as Found, World,
-    load::Tally,
+    Clocks, Load, RunSpec, Slot, Staging as Found,
     runner::{self, Echo},
 };
 
@@ -63,43 +62,7 @@ pub(crate) async fn carry_out(staging: &Staging) -> io::Result<ExitCode> {
     let finished = runner::spawn_in(&world, &binary, &spec, &folder)?.finish(Echo::On).await?;
     let seen = people.stop().await;
     afterwards::show(&world, &finished);
-    show_statuses(&world, &spec);
-    show_people(&seen);
-    Ok(afterwards::verdict(judge(&common.faults, finished.code, seen.total)))
-}
-
-fn show_statuses(world: &World, spec: &RunSpec) {
-    for status in world.commit_statuses(spec.payload["after"].as_str().unwrap_or_default()) {
-        let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
-        println!("commit status: {} {} - {}", text("context"), text("state"), text("description"));
-    }
-}
-
-pub(super) fn show_people(seen: &Seen) {
-    println!("\nWhat people saw: {}, the slowest answer took {:.1} ms", told(seen.total), seen.slowest.as_secs_f64() * 1000.0);
-    for (version, tally) in &seen.versions {
-        println!("  version {version}: {}", told(*tally));
-    }
-    for (instance, tally) in &seen.instances {
-        println!("  sent to {instance}: {}", told(*tally));
-    }
-    for failure in &seen.failed {
-        println!("  failed: {failure}");
-    }
-}
-
-fn told(tally: Tally) -> String {
-    format!("{} requests, {} failed", tally.requests, tally.failures)
-}
-
-/// Whether it ended as it should have: deployed unless a fault forbids it, and nobody's request failed but by the fault itself.
-fn judge(faults: &[Fault], code: Option<i32>, people: Tally) -> Result<(), String> {
-    let survivable = faults.iter().all(|fault| fault.is_survivable());
-    if survivable != (code == Some(0)) {
-        return Err("that is not how it should have ended".into());
-    }
-    if people.failures > 0 && !faults.iter().any(|fault| fault.reaches_people()) {
-        return Err("no request of people should have failed".into());
-    }
-    Ok(())
+    afterwards::show_statuses(&world, &spec);
+    afterwards::show_people(&seen);
+    Ok(afterwards::verdict(afterwards::judge(&common.faults, finished.code, seen.total)))
 }

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{error, page};
+use super::{
+    error, page,
+    tags::{self, Tag},
+};
 use crate::{
     fault::Fault,
     server::{Call, Reply},
@@ -33,12 +36,14 @@ pub(crate) struct Repository {
     refs: BTreeMap<String, String>,
     /// Trees that were made, by their names.
     trees: BTreeSet<String>,
+    /// Annotated tags, by the names of their objects.
+    tags: BTreeMap<String, Tag>,
 }
 
 impl Default for Repository {
     /// `main` and `develop` as they are before anything is pushed.
     fn default() -> Self {
-        let mut repository = Self { commits: BTreeMap::new(), refs: BTreeMap::new(), trees: BTreeSet::new() };
+        let mut repository = Self { commits: BTreeMap::new(), refs: BTreeMap::new(), trees: BTreeSet::new(), tags: BTreeMap::new() };
         repository.pushed("refs/heads/main", SHA_BEFORE, None);
         repository.pushed("refs/heads/main", SHA, Some(SHA_BEFORE));
         repository.pushed("refs/heads/develop", SHA, Some(SHA_BEFORE));
@@ -70,7 +75,15 @@ impl Repository {
             return Some(name.to_owned());
         }
         let full = [name.to_owned(), format!("refs/{name}"), format!("refs/heads/{name}"), format!("refs/tags/{name}")];
-        full.iter().find_map(|full| self.refs.get(full)).cloned()
+        let found = full.iter().find_map(|full| self.refs.get(full))?;
+        Some(self.tags.get(found).map_or(found, |tag| &tag.commit).clone())
+    }
+
+    /// An annotated tag was put on a commit.
+    pub(crate) fn tagged(&mut self, name: &str, commit: &str) {
+        let object = tags::object(name, commit);
+        self.refs.insert(format!("refs/tags/{name}"), object.clone());
+        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned() });
     }
 
     /// All references, by their full names.
@@ -104,7 +117,7 @@ impl Repository {
 }
 
 /// A name in the shape of git's, by what it stands for.
-fn id(content: &str) -> String {
+pub(super) fn id(content: &str) -> String {
     Sha256::digest(content.as_bytes()).iter().take(20).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -121,20 +134,24 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
             Some(commit) => Reply::json(200, &show_commit(shared, sha, commit)),
             None => error(404, "Not Found"),
         },
+        (&Method::GET, ["tags", object]) => match git.tags.get(*object) {
+            Some(tag) => Reply::json(200, &tags::show(shared, object, tag)),
+            None => error(404, "Not Found"),
+        },
         (&Method::POST, ["trees"]) => create_tree(shared, git, &body),
         (&Method::POST, ["commits"]) => create_commit(shared, git, &body),
         (&Method::POST, ["refs"]) => create_ref(shared, git, &body),
         (&Method::GET, ["ref", name @ ..]) => {
             let name = format!("refs/{}", name.join("/"));
             match git.refs.get(&name) {
-                Some(sha) => Reply::json(200, &show_ref(shared, &name, sha)),
+                Some(sha) => Reply::json(200, &show_ref(shared, git, &name, sha)),
                 None => error(404, "Not Found"),
             }
         }
         (&Method::GET, ["matching-refs", name @ ..]) => {
             let start = format!("refs/{}", name.join("/"));
             let found: Vec<Value> =
-                git.refs.iter().filter(|(name, _)| name.starts_with(&start)).map(|(name, sha)| show_ref(shared, name, sha)).collect();
+                git.refs.iter().filter(|(name, _)| name.starts_with(&start)).map(|(name, sha)| show_ref(shared, git, name, sha)).collect();
             Reply::json(200, &json!(page(call, &found)))
         }
         (&Method::PATCH, ["refs", name @ ..]) => update_ref(shared, git, &format!("refs/{}", name.join("/")), &body),
@@ -207,7 +224,7 @@ fn create_ref(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
         return error(422, "Reference already exists");
     }
     git.refs.insert(name.to_owned(), sha.to_owned());
-    Reply::json(201, &show_ref(shared, name, sha))
+    Reply::json(201, &show_ref(shared, git, name, sha))
 }
 
 fn update_ref(shared: &Shared, git: &mut Repository, name: &str, body: &Value) -> Reply {
@@ -220,14 +237,15 @@ fn update_ref(shared: &Shared, git: &mut Repository, name: &str, body: &Value) -
         return error(422, "Update is not a fast forward");
     }
     git.refs.insert(name.to_owned(), sha.to_owned());
-    Reply::json(200, &show_ref(shared, name, sha))
+    Reply::json(200, &show_ref(shared, git, name, sha))
 }
 
-fn show_ref(shared: &Shared, name: &str, sha: &str) -> Value {
+fn show_ref(shared: &Shared, git: &Repository, name: &str, sha: &str) -> Value {
     let url = format!("{}/repos/{REPOSITORY}/git", shared.urls().github_api);
+    let (kind, objects) = if git.tags.contains_key(sha) { ("tag", "tags") } else { ("commit", "commits") };
     json!({
         "ref": name, "node_id": format!("REF_{}", id(name)), "url": format!("{url}/{name}"),
-        "object": {"type": "commit", "sha": sha, "url": format!("{url}/commits/{sha}")},
+        "object": {"type": kind, "sha": sha, "url": format!("{url}/{objects}/{sha}")},
     })
 }
 

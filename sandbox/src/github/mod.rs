@@ -5,6 +5,7 @@ mod deployments;
 mod git;
 mod runs;
 mod statuses;
+mod tags;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::{
 };
 pub(crate) use runs::{Beginning, Begun, Run, begin};
 pub use runs::{Conclusion, RunState};
+pub(crate) use tags::object as tag_object;
 
 /// What GitHub keeps.
 #[derive(Debug, Default)]
