@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{binary, changes, run};
 use sandbox::{Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Slot, Staging, Who, World, runner, seed::Runs};
-use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, Told, alone, badly_told, found, merge, people, seed, serving, world};
+use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, Told, alone, badly_told, found, merge, people, serving, usual, world};
 
 /// Where a release stands when it is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn taken_back(world: &World, stage: Stage) {
 async fn a_cancelled_release_leaves_everything_as_it_was() {
     for stage in Stage::ALL {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (spec, running) = releasing(&world, stage).await;
         let signalled = jiff::Timestamp::now();
@@ -144,7 +144,7 @@ async fn a_cancelled_release_leaves_everything_as_it_was() {
 async fn a_killed_release_is_taken_back_by_its_post_step() {
     for stage in Stage::ALL {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (spec, running) = releasing(&world, stage).await;
         running.signal("KILL").await.expect("kill");
@@ -164,7 +164,7 @@ async fn a_killed_release_is_taken_back_by_its_post_step() {
 #[tokio::test]
 async fn a_release_that_is_killed_while_it_is_taken_back_is_finished_by_its_post_step() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (spec, running) = releasing(&world, Stage::Watch).await;
     running.signal("INT").await.expect("kill");
@@ -191,7 +191,7 @@ fn another(world: &World, run: u64) -> RunSpec {
 #[tokio::test]
 async fn a_second_release_is_refused_with_a_link_to_the_first() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (_, first) = releasing(&world, Stage::Watch).await;
     let before = changes(&world);
@@ -213,7 +213,7 @@ async fn a_second_release_is_refused_with_a_link_to_the_first() {
 #[tokio::test]
 async fn of_five_releases_that_race_exactly_one_works() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let spec = |run| {
         let spec = another(&world, run);
@@ -240,7 +240,7 @@ async fn of_five_releases_that_race_exactly_one_works() {
 #[tokio::test]
 async fn a_dead_runs_lock_does_not_block() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (spec, running) = releasing(&world, Stage::Watch).await;
     running.signal("KILL").await.expect("kill");
@@ -284,7 +284,7 @@ fn scheduled(world: &World) -> RunSpec {
 async fn on_a_schedule_what_a_killed_release_left_is_made_safe() {
     for stage in [Stage::HealthGate, Stage::Watch] {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (_, running) = releasing(&world, stage).await;
         running.signal("KILL").await.expect("kill");
@@ -316,7 +316,7 @@ async fn on_a_schedule_a_release_that_was_proved_is_finished() {
 #[tokio::test]
 async fn on_a_schedule_a_release_that_runs_is_left_alone() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (_, running) = releasing(&world, Stage::Watch).await;
     let before = changes(&world);

@@ -15,7 +15,7 @@ use carry_out::{Asked, Intent};
 use session::Session;
 
 use crate::{
-    cli::{self, Command, Inputs, Parsed},
+    cli::{self, Command, Inputs, Parsed, Process},
     config,
     domain::ExitStatus,
     event,
@@ -68,11 +68,21 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Command::Completions => return Ok(terminal_commands::completions(&inputs)),
         Command::Replay => return terminal_commands::replay(&inputs),
         Command::Validate => return terminal_commands::validate(&inputs),
-        Command::Resume if runner.saved("outcome").is_some() || (runner.saved("rollout").is_none() && runner.event.is_none()) => {
-            println!("nothing to finish: the run before this step ended by itself");
+        Command::Resume if inputs.process == Process::Post && (runner.saved("outcome").is_some() || runner.saved("rollout").is_none()) => {
+            println!("nothing to finish: the step's main process ended by itself, or had begun nothing");
             return Ok(ExitStatus::Success);
         }
-        _ => {}
+        Command::Auto
+        | Command::Deploy
+        | Command::Rollback
+        | Command::Promote
+        | Command::ReadyForProd
+        | Command::Approve
+        | Command::Preflight
+        | Command::Plan
+        | Command::Status
+        | Command::Diagnose
+        | Command::Resume => {}
     }
     let config = config::load(&inputs.config)?;
     let event = read_event(&runner)?;
@@ -84,6 +94,7 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Request::Rollback(decision) => (Asked::RollBack(decision), Intent::CarryOut),
         Request::PlanRollback(decision) => (Asked::RollBack(decision), Intent::Show),
         Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),
+        Request::PlanPromote(decision) => (Asked::Promote(decision), Intent::Show),
         Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
         Request::Resume => return resume::resume(&session, &config).await,
         Request::Nothing { reason } => {
