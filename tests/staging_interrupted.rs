@@ -139,6 +139,28 @@ async fn a_cancelled_release_leaves_everything_as_it_was() {
     }
 }
 
+/// The runner's second signal comes while it is being taken back, and Slack does not answer: neither keeps the run from bringing
+/// that to its end, and from saying so, before it is killed.
+#[tokio::test]
+async fn neither_a_second_signal_nor_a_slow_slack_stops_a_release_from_being_taken_back() {
+    let world = world().await;
+    usual(&world).await;
+    let load = people(&world).await;
+    world.fault(Fault::SlackSlow).await;
+    let (_, running) = releasing(&world, Stage::Watch).await;
+    running.signal("INT").await.expect("kill");
+    world.until(|requests| requests.iter().filter(|request| request.method == "PUT" && request.path.contains(PROFILE)).count() == 2).await;
+    running.signal("TERM").await.expect("kill");
+    let (done, signal) = cancel(running).await;
+    assert_ne!(signal, "KILL", "{}", done.stdout);
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{}", done.stdout);
+    assert_eq!(done.state["outcome"], "rolled-back");
+    taken_back(&world, Stage::Watch);
+    assert!(done.summary.contains("the run was cancelled (SIGINT)"), "{}", done.summary);
+    let seen = load.stop().await;
+    assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
 /// A runner that dies, or is in a hurry: SIGKILL alone, and what the step's post-entrypoint does then.
 #[tokio::test]
 async fn a_killed_release_is_taken_back_by_its_post_step() {

@@ -28,6 +28,10 @@ use crate::{
 /// How long reports that cross a network may take once the rollout is over: the world is safe, people wait for the message.
 const REPORTS_LIMIT: Duration = Duration::from_secs(15);
 
+/// The same for a run that was told to stop: it is killed 10 s after the signal (GitHub documentation, quoted in
+/// actions/runner#1309), and what it says of itself by then counts for more than a message.
+const CANCELLED_REPORTS_LIMIT: Duration = Duration::from_secs(4);
+
 /// The largest event file that is read: GitHub cuts payloads at 25 MB (GitHub Docs, webhook payload limits).
 const EVENT_BYTES: u64 = 25 * 1024 * 1024;
 
