@@ -10,7 +10,7 @@ mod staging;
 use common::{binary, changes, run};
 use futures::{StreamExt as _, stream};
 use sandbox::{RunSpec, Slot, Staging, Stall, World, runner, seed::Runs};
-use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, Told, alone, badly_told, found, merge, people, seed, serving, tags, world};
+use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, Told, alone, badly_told, found, merge, people, serving, tags, usual, world};
 
 /// Worlds at a time: most of a case is waiting.
 const AT_ONCE: usize = 10;
@@ -41,7 +41,7 @@ impl What {
         };
         match self {
             Self::Release => {
-                seed(world).await;
+                usual(world).await;
                 merge(world)
             }
             Self::RollbackOfUnproven => {
