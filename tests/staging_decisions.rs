@@ -330,7 +330,9 @@ async fn status(world: &World) -> (String, serde_json::Value) {
     let text = run(world, &spec(&["status", "staging"])).await;
     let json = run(world, &spec(&["status", "staging", "--output-format", "json"])).await;
     assert_eq!((text.code, json.code), (Some(0), Some(0)), "{}{}", text.stdout, json.stdout);
-    let writes: Vec<String> = world.requests()[before..].iter().filter(|request| request.is_change()).map(Recorded::line).collect();
+    // A release that is at its watch meanwhile keeps its message in Slack up to date, and writes nothing else.
+    let of_it = |request: &&Recorded| request.is_change() && request.service != "slack";
+    let writes: Vec<String> = world.requests()[before..].iter().filter(of_it).map(Recorded::line).collect();
     assert_eq!(writes, Vec::<String>::new());
     let printed: String = json.stdout.lines().filter(|line| !line.starts_with("::")).collect();
     let read: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
