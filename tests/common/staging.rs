@@ -41,6 +41,12 @@ pub async fn found(world: &World, staging: Staging) {
 /// Staging as it usually is: blue serves the version before.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn seed(world: &World) {
+    world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
+}
+
+/// The same, found so that it goes with this module's [`world`].
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn usual(world: &World) {
     found(world, Staging::live(Slot::Blue, BEFORE)).await;
 }
 
