@@ -104,7 +104,14 @@ struct RawPush {
     #[serde(default)]
     forced: bool,
     #[serde(default)]
+    head_commit: Option<Commit>,
+    #[serde(default)]
     sender: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct Commit {
+    id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +215,12 @@ fn malformed(name: &str, why: &str) -> Failure {
 
 fn push(raw: RawPush) -> Result<Push, Failure> {
     let target = git_ref(&raw.r#ref).ok_or_else(|| malformed("push", "`ref` is neither a branch nor a tag"))?;
-    let after = raw.after.filter(|sha| !raw.deleted && !sha.bytes().all(|b| b == b'0'));
+    // Of an annotated tag `after` is the tag object, which is no commit (GitHub Docs, "Webhook events and payloads": `push`).
+    let after = match target {
+        GitRef::Tag(_) => raw.head_commit.and_then(|commit| commit.id).or(raw.after),
+        GitRef::Branch(_) => raw.after,
+    };
+    let after = after.filter(|sha| !raw.deleted && !sha.bytes().all(|b| b == b'0'));
     let after = after.map(|sha| sha.parse().map_err(|error| malformed("push", &format!("`after`: {error}")))).transpose()?;
     if after.is_none() && !raw.deleted {
         return Err(malformed("push", "`after` is missing"));
@@ -253,6 +265,20 @@ mod tests {
             br#"{"ref":"refs/heads/x","after":"0000000000000000000000000000000000000000","deleted":true,"sender":{"login":"octocat"}}"#;
         let Ok(GithubEvent::Push(push)) = parse("push", payload) else { panic!("a push") };
         assert_eq!((push.after, push.actor.as_deref()), (None, Some("octocat")));
+    }
+
+    #[test]
+    fn a_tag_is_at_its_commit_also_where_it_is_an_object_of_its_own() {
+        let (object, commit) = ("a".repeat(40), "b".repeat(40));
+        let at = |name: &str, head: &str| {
+            let payload = format!(r#"{{"ref":"{name}","after":"{object}","head_commit":{head}}}"#);
+            let Ok(GithubEvent::Push(push)) = parse("push", payload.as_bytes()) else { panic!("a push") };
+            push.after.map(|sha| sha.to_string())
+        };
+        let head = format!(r#"{{"id":"{commit}"}}"#);
+        assert_eq!(at("refs/tags/v1.0.0", &head), Some(commit));
+        assert_eq!(at("refs/tags/v1.0.0", "null"), Some(object.clone()));
+        assert_eq!(at("refs/heads/main", &head), Some(object));
     }
 
     proptest! {
