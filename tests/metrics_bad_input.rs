@@ -7,10 +7,10 @@ mod common;
 #[path = "common/tiny_server.rs"]
 mod tiny_server;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use common::{changes, run, world};
-use sandbox::{Finished, Load, RunSpec, Seen, Slot, Staging, World};
+use sandbox::{Clocks, Finished, Load, RunSpec, Seen, Slot, Staging, World};
 use tiny_server::{Answer, Asked, json, one, serve, text, vector};
 
 const BEFORE: &str = "main-9f8e7d6";
@@ -30,9 +30,12 @@ fn good(asked: &Asked) -> Answer {
     }
 }
 
+/// As few ticks as the rules need to trip, with half of one for each question: a busy machine is not what these tests are about.
+const PATIENT: Clocks = Clocks { observe_for: Duration::from_secs(9), observe_every: Duration::from_secs(3), ..Clocks::quick() };
+
 /// A release to staging, watched by what a Prometheus server says, with this further line in `metrics`. Gives the server's
 /// address, too.
-async fn release(says: fn(&Asked) -> Answer, further: &str) -> (World, Finished, Seen, SocketAddr) {
+async fn release(says: fn(&Asked) -> Answer, clocks: &Clocks, further: &str) -> (World, Finished, Seen, SocketAddr) {
     let world = world().await;
     world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
     // Nobody is left at the version before: where people arrive is no matter of these tests.
@@ -42,6 +45,7 @@ async fn release(says: fn(&Asked) -> Answer, further: &str) -> (World, Finished,
     let load = world.load(&Load::of("staging"));
     load.until(|seen| seen.total.requests > 50).await;
     let mut spec = RunSpec::push_main(&world);
+    spec.config = world.config(clocks);
     assert!(spec.config.contains("  scrape: {}\n"), "{}", spec.config);
     spec.config = spec.config.replace("  scrape: {}\n", &format!("  prometheus: http://{server}\n{further}"));
     let done = run(&world, &spec).await;
@@ -64,7 +68,7 @@ fn why(done: &Finished) -> String {
 
 #[tokio::test]
 async fn numbers_that_are_numbers_promote() {
-    let (world, done, seen, _) = release(good, "").await;
+    let (world, done, seen, _) = release(good, &PATIENT, "").await;
     assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
     assert_eq!((live(&world).as_str(), seen.total.failures), ("green-endpoint", 0));
 }
@@ -90,9 +94,9 @@ async fn nonsense_is_no_evidence_and_leaves_both_versions_running() {
         ("401", |_| Answer::With(401, "text/plain", String::new(), "Unauthorized".into())),
     ];
     let mut said = String::new();
-    for some in cases.chunks(4) {
+    for some in cases.chunks(6) {
         // Most of the time they wait: a few are waited for together.
-        let runs = some.iter().map(async |(name, handler)| (*name, release(*handler, "").await));
+        let runs = some.iter().map(async |(name, handler)| (*name, release(*handler, &PATIENT, "").await));
         for (name, (world, done, seen, server)) in futures::future::join_all(runs).await {
             assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(3), "held"), "{name}: {}", done.stdout);
             // The old version was written by nobody and stands by; nobody lost a request.
@@ -113,7 +117,7 @@ async fn nonsense_is_no_evidence_and_leaves_both_versions_running() {
 async fn where_no_data_fails_nonsense_is_taken_back() {
     let handlers: [fn(&Asked) -> Answer; 2] = [|_| one("NaN"), |_| text("fine")];
     for handler in handlers {
-        let (world, done, seen, _) = release(handler, "  no-data: fail\n").await;
+        let (world, done, seen, _) = release(handler, &Clocks::quick(), "  no-data: fail\n").await;
         assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{}", done.stdout);
         assert_eq!((live(&world).as_str(), world.container_groups()), ("blue-endpoint", vec![format!("{GROUP}/{BLUE}")]));
         assert_eq!((world.generation(GROUP, BLUE), seen.total.failures), (Some(1), 0));
