@@ -42,8 +42,8 @@ async fn release(says: fn(&Asked) -> Answer, clocks: &Clocks, further: &str) -> 
     let before = world.address(GROUP, BLUE).expect("an address").to_string().replace('.', "[.]");
     let is_of_before = move |query: &str| query.starts_with("sum(increase(") && query.contains(&before);
     let server = serve(move |asked| if is_of_before(asked.query()) { one("0") } else { says(asked) }).await;
-    let load = world.load(&Load::of("staging"));
-    load.until(|seen| seen.total.requests > 50).await;
+    let load = world.load(&Load { clients: 4, per_second: 40, ..Load::of("staging") });
+    load.until(|seen| seen.total.requests > 10).await;
     let mut spec = RunSpec::push_main(&world);
     spec.config = world.config(clocks);
     assert!(spec.config.contains("  scrape: {}\n"), "{}", spec.config);
@@ -117,7 +117,7 @@ async fn nonsense_is_no_evidence_and_leaves_both_versions_running() {
 async fn where_no_data_fails_nonsense_is_taken_back() {
     let handlers: [fn(&Asked) -> Answer; 2] = [|_| one("NaN"), |_| text("fine")];
     for handler in handlers {
-        let (world, done, seen, _) = release(handler, &Clocks::quick(), "  no-data: fail\n").await;
+        let (world, done, seen, _) = release(handler, &PATIENT, "  no-data: fail\n").await;
         assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{}", done.stdout);
         assert_eq!((live(&world).as_str(), world.container_groups()), ("blue-endpoint", vec![format!("{GROUP}/{BLUE}")]));
         assert_eq!((world.generation(GROUP, BLUE), seen.total.failures), (Some(1), 0));
