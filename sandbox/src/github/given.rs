@@ -26,6 +26,12 @@ impl World {
         lock(&self.shared().github).git.tagged(name, sha);
     }
 
+    /// The newest commit of `main`.
+    #[must_use]
+    pub fn head(&self) -> String {
+        self.git_refs().remove("refs/heads/main").unwrap_or_default()
+    }
+
     /// Commits to `main`, on top of what is there; gives the SHA.
     #[must_use]
     pub fn commit(&self, message: &str) -> String {
