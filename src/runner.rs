@@ -64,7 +64,7 @@ pub enum Annotation {
 }
 
 /// What a later process of the same step needs to know (`GITHUB_STATE`).
-pub const STATES: [&str; 4] = ["environment", "rollout", "version", "outcome"];
+pub const STATES: [&str; 6] = ["environment", "rollout", "version", "outcome", "sha", "aim"];
 
 impl Runner {
     /// Reads the environment.
@@ -216,20 +216,28 @@ pub fn log_safe(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Writes the summary `markdown` whole; one that GitHub would drop for its size is cut, and says so.
+/// Writes the summary `markdown` whole; one that GitHub would drop for its size is cut, and says so. A process that is killed
+/// meanwhile leaves the one before or this one: the file is never empty in between.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_summary(path: &Path, markdown: &str) -> std::io::Result<()> {
     if markdown.len() <= SUMMARY_BYTES {
-        return fs::write(path, markdown);
+        return overwrite(path, markdown);
     }
     let mut end = SUMMARY_BYTES;
     while !markdown.is_char_boundary(end) {
         end -= 1;
     }
     let kept = markdown.get(..end).unwrap_or_default();
-    fs::write(path, format!("{kept}\n\n*Cut here: GitHub drops summaries over 1 MiB. The evidence file has everything.*\n"))
+    overwrite(path, &format!("{kept}\n\n*Cut here: GitHub drops summaries over 1 MiB. The evidence file has everything.*\n"))
+}
+
+/// Writes over what the file holds, and only then cuts what is left of it.
+fn overwrite(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 fn append(path: Option<&Path>, values: &[(&str, String)]) -> std::io::Result<()> {
@@ -291,6 +299,16 @@ mod tests {
         let shown = (0..12).filter_map(|_| annotations.command(Annotation::Error, "a: b, c", "x\n%y")).collect::<Vec<_>>();
         assert_eq!((shown.len(), shown[0].as_str()), (10, "::error title=a%3A b%2C c::x%0A%25y\n"));
         assert!(annotations.command(Annotation::Notice, "t", "x").is_some());
+    }
+
+    #[test]
+    fn a_shorter_summary_leaves_nothing_of_the_longer_one_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("summary");
+        for text in ["a longer one", "short", ""] {
+            write_summary(&path, text).expect("written");
+            assert_eq!(fs::read_to_string(&path).expect("read"), text);
+        }
     }
 
     #[test]

@@ -79,6 +79,16 @@ fn off_switches_a_section_off() {
         assert_eq!(refused(&format!("{LEAST}{text}")), "accepted", "{text}");
     }
     assert!(config::parse(&format!("{LEAST}notify: off\n"), "f").is_ok_and(|config| config.notify.slack.is_none()));
+    // On by default, as far as the input with the key is given; a status page without an id is none.
+    let notify = |text: &str| config::parse(&format!("{LEAST}{text}"), "f").expect(text).notify;
+    let severity = |text: &str| notify(text).pagerduty.map(|pagerduty| pagerduty.severity.as_str());
+    assert_eq!((severity(""), severity("notify: { pagerduty: { severity: warning } }\n")), (Some("critical"), Some("warning")));
+    assert_eq!((severity("notify: off\n"), severity("notify: { pagerduty: off }\n")), (None, None));
+    let page = |text: &str| notify(text).status_page.map(|page| (page.page, page.component));
+    assert_eq!((page(""), page("notify: { status-page: { page: \"\", component: abc } }\n")), (None, None));
+    assert_eq!(page("notify: { status-page: off }\n"), None);
+    assert_eq!(page("notify: { status-page: { page: p1 } }\n"), Some(("p1".to_owned(), None)));
+    assert_eq!(page("notify: { status-page: { page: p1, component: c1 } }\n"), Some(("p1".to_owned(), Some("c1".to_owned()))));
 }
 
 fn staging(text: &str) -> config::BlueGreen {

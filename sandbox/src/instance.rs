@@ -44,7 +44,10 @@ fn decide(shared: &Arc<Shared>, key: &Key, method: &Method, path: &str, traffic:
     let Some(group) = azure.groups.get_mut(key) else {
         return (Reply::json(503, &json!({"error": "this instance has ended"})), Duration::ZERO);
     };
-    group.container.log(format!("{method} {path}"));
+    // What is read every few seconds would push out of the log what a person looks for.
+    if path != "/metrics" {
+        group.container.log(format!("{method} {path}"));
+    }
     let version = group.version();
     let is_business = !matches!(path, "/health" | "/metrics");
     if is_business && traffic == Traffic::Public {

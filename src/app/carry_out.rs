@@ -33,8 +33,21 @@ pub(super) enum Asked {
     RollBack(Decision),
     /// Trust what is held.
     Promote(Decision),
-    /// Make safe what an interrupted run left.
-    MakeSafe(Decision),
+    /// Make safe, or finish, what an interrupted run left.
+    MakeSafe(Interrupted),
+}
+
+/// A run that did not end, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Interrupted {
+    /// Where.
+    pub(super) environment: EnvironmentName,
+    /// What it was for.
+    pub(super) aim: Aim,
+    /// The commit that it was to deploy.
+    pub(super) sha: Option<String>,
+    /// Who has it made safe.
+    pub(super) actor: Option<String>,
 }
 
 impl Asked {
@@ -42,7 +55,8 @@ impl Asked {
     pub(super) const fn environment(&self) -> &EnvironmentName {
         match self {
             Self::Deploy(deploy) => &deploy.environment,
-            Self::RollBack(decision) | Self::Promote(decision) | Self::MakeSafe(decision) => &decision.environment,
+            Self::RollBack(decision) | Self::Promote(decision) => &decision.environment,
+            Self::MakeSafe(interrupted) => &interrupted.environment,
         }
     }
 
@@ -61,9 +75,13 @@ impl Asked {
 pub(super) fn rollout(session: &Session, config: &Config, environment: &Environment, asked: &Asked, id: &RolloutId) -> Rollout {
     let (version, sha, git_ref, actor) = match asked {
         Asked::Deploy(deploy) => (Some(deploy.version.clone()), deploy.sha.as_ref(), deploy.git_ref.clone(), deploy.actor.clone()),
-        Asked::RollBack(decision) | Asked::Promote(decision) | Asked::MakeSafe(decision) => {
-            (decision.version.clone(), None, None, decision.actor.clone())
-        }
+        Asked::RollBack(decision) | Asked::Promote(decision) => (decision.version.clone(), None, None, decision.actor.clone()),
+        // Which version that comes to is for the world to say.
+        Asked::MakeSafe(interrupted) => (None, None, None, interrupted.actor.clone()),
+    };
+    let interrupted = match asked {
+        Asked::Deploy(_) | Asked::RollBack(_) | Asked::Promote(_) => None,
+        Asked::MakeSafe(interrupted) => interrupted.sha.clone(),
     };
     Rollout {
         id: id.clone(),
@@ -76,6 +94,7 @@ pub(super) fn rollout(session: &Session, config: &Config, environment: &Environm
         version,
         commit_url: sha.and_then(|sha| session.runner.commit_url(sha.as_str())),
         sha: sha.map(ToString::to_string),
+        interrupted,
         git_ref,
         actor,
         repository: session.runner.repository().map(str::to_owned),
@@ -106,7 +125,11 @@ pub(super) async fn carry_out(
     prepare::check(config, environment, asked, &session.inputs.container_secrets)?;
     session.inputs.azure.login()?;
     let told = rollout(session, config, environment, asked, id);
-    let beginning = if session.runner.saved("rollout").is_some() { Beginning::Resumed } else { Beginning::New };
+    let beginning = match asked {
+        Asked::MakeSafe(_) => Beginning::Left,
+        Asked::Deploy(_) | Asked::RollBack(_) | Asked::Promote(_) if session.runner.saved("rollout").is_some() => Beginning::Resumed,
+        Asked::Deploy(_) | Asked::RollBack(_) | Asked::Promote(_) => Beginning::New,
+    };
     let (emitter, reports) = session.reports(config, id, intent, beginning);
     emitter.emit(Happening::Requested { rollout: told.clone() });
     if intent == Intent::CarryOut
@@ -157,6 +180,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
                 body: body.as_ref(),
                 run_url: told.run_url.as_deref(),
                 emitter,
+                claim: held.as_ref(),
                 cancel: session.cancel.clone(),
             };
             execute::run(hands, &execution).await

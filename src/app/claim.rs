@@ -10,17 +10,10 @@ use crate::{
     execute::{Emitter, Happening, Rollout},
     failure::{Failure, FailureKind},
     github::{
-        Client,
-        lock::{self, Claim, Held, LockError, Reading, Release, Takeover},
+        lock::{self, Claim, Claimed, LockError, Reading, Release, Takeover},
         runs::{self, RunId, RunState},
     },
 };
-
-/// A claim that was taken, and where it is given back.
-pub(super) struct Claimed {
-    client: Client,
-    held: Held,
-}
 
 /// Takes the claim; `None` where none is needed, or there is nobody to ask for one (a terminal without a token).
 ///
@@ -56,7 +49,7 @@ pub(super) async fn claim(
     match (taken, wanted.takeover) {
         (Ok(held), _) => {
             emitter.emit(Happening::Claimed { lock: held.label() });
-            Ok(Some(Claimed { client, held }))
+            Ok(Some(Claimed::new(client, held)))
         }
         // People wait for it: that nobody keeps others away is the smaller evil, and every write looks before it overwrites.
         (Err(error @ (LockError::Forbidden { .. } | LockError::Refused { .. } | LockError::Unavailable { .. })), Takeover::Deliberate) => {
@@ -95,8 +88,8 @@ fn wanted(session: &Session, environment: &Environment, asked: &Asked, told: &Ro
 
 /// Gives the claim back. That it cannot be is a warning: when this run is over the claim counts as free.
 pub(super) async fn release(claimed: Option<Claimed>, emitter: &Emitter) {
-    let Some(Claimed { client, held }) = claimed else { return };
-    match lock::release(&client, held).await {
+    let Some(claimed) = claimed else { return };
+    match claimed.release().await {
         Ok(Release::Free) => {}
         Ok(Release::NotOurs) => emitter.emit(Happening::Warned { text: "the claim was taken over meanwhile by another run".into() }),
         Err(error) => emitter

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Session, carry_out::Asked, wiring};
+use super::{
+    Session,
+    carry_out::{Asked, Interrupted},
+    wiring,
+};
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
     config::{BlueGreen, Config, Environment, IpType},
-    domain::{ImageReference, InstanceName, Role, Secret, Slot, Strategy},
+    domain::{ImageReference, InstanceName, Role, RolloutId, Secret, Slot, Strategy},
     execute::{Emitter, Hands, Happening, Rollout},
     failure::{Failure, FailureKind},
     gate,
@@ -240,7 +244,13 @@ async fn slots(
         }
         (Asked::RollBack(decision), _) => (None, blue_green::rollback(&world, decision.version.as_ref())?),
         (Asked::Promote(_), _) => (None, blue_green::promote(&world)?),
-        (Asked::MakeSafe(_), _) | (Asked::Deploy(_), None) => (None, blue_green::make_safe(&world)?),
+        (Asked::MakeSafe(interrupted), _) => match blue_green::for_a_person(&world)? {
+            Some(stuck) => return Err(left_to_a_person(&stuck, environment)),
+            None => (None, blue_green::make_safe(&world, interrupted.aim)?),
+        },
+        (Asked::Deploy(_), None) => {
+            return Err(Failure::new(FailureKind::Internal, "the image was not looked up", environment.name.as_str()));
+        }
     };
     let image = image.or_else(|| plan.image.clone());
     Ok((body, plan, image, observed))
@@ -265,14 +275,21 @@ pub(super) async fn observe(
     Ok(Observed { instances: blue.into_iter().chain(green).collect(), profile, at: Timestamp::now() })
 }
 
-/// Whether an earlier run left an environment with slots half-way.
+/// What an earlier run left of an environment with slots.
 pub(super) enum HalfWay {
-    /// It did not.
+    /// Nothing that is half-way.
     No,
-    /// It did, and nobody decided that it should stay like this.
-    Yes,
-    /// A person must decide; why.
+    /// Something: this rollout did not end.
+    Yes {
+        /// Its id, by the world's tags.
+        rollout: RolloutId,
+        /// What it was about.
+        interrupted: Interrupted,
+    },
+    /// A rollout that is held.
     Held(String),
+    /// Something that only a person can decide, and nobody was told of yet.
+    Stuck(Failure),
 }
 
 /// Looks whether an earlier run left the environment half-way. Reads only.
@@ -283,14 +300,41 @@ pub(super) async fn is_left_half_way(session: &Session, config: &Config, environ
     let Some(blue_green) = &environment.blue_green else { return Ok(HalfWay::No) };
     let azure = wiring::azure(session, wiring::print_retries())?;
     let observed = observe(config, environment, blue_green, &azure).await?;
-    let held =
-        observed.instances.iter().filter(|instance| blue_green::is_unproven(instance)).find_map(|instance| instance.tags.held.clone());
-    if let Some(why) = held {
-        return Ok(HalfWay::Held(why));
+    let own = session.rollout_id(&environment.name)?;
+    let world = |rollout| blue_green::World { rollout, environment, blue_green, observed: &observed, repository: &config.image };
+    match blue_green::for_a_person(&world(&own))? {
+        Some(blue_green::Stuck::Held { why }) => return Ok(HalfWay::Held(why)),
+        Some(stuck @ blue_green::Stuck::Unproven) => return Ok(HalfWay::Stuck(left_to_a_person(&stuck, environment))),
+        None => {}
     }
-    let id = session.rollout_id(&environment.name)?;
-    let world = blue_green::World { rollout: &id, environment, blue_green, observed: &observed, repository: &config.image };
-    Ok(if blue_green::make_safe(&world)?.changes_anything() { HalfWay::Yes } else { HalfWay::No })
+    let left = blue_green::left(&world(&own))?.map(|instance| &instance.tags);
+    let rollout = left.and_then(|tags| tags.rollout.clone()).unwrap_or_else(|| own.clone());
+    if !blue_green::make_safe(&world(&rollout), Aim::Deploy)?.changes_anything() {
+        return Ok(HalfWay::No);
+    }
+    let interrupted = Interrupted {
+        environment: environment.name.clone(),
+        aim: Aim::Deploy,
+        sha: left.and_then(|tags| tags.sha.clone()),
+        actor: session.runner.context.actor.clone(),
+    };
+    Ok(HalfWay::Yes { rollout, interrupted })
+}
+
+/// The failure that it is to have to ask a person.
+fn left_to_a_person(stuck: &blue_green::Stuck, environment: &Environment) -> Failure {
+    let name = &environment.name;
+    let what = match stuck {
+        blue_green::Stuck::Held { why } => format!("a rollout of {name} is held, and only a person can say how to go on: {why}"),
+        blue_green::Stuck::Unproven => {
+            format!("people in {name} are on a version that never passed its watch, and there is nothing to go back to")
+        }
+    };
+    Failure::new(FailureKind::NoEvidence, what, format!("environment {name}"))
+        .meaning("nothing was touched; people stay where they are")
+        .next(format!("trust the version: command: promote, environment: {name}"))
+        .next("or run its workflow again: it is watched from the beginning")
+        .next("or deploy another version; where the one before still runs, `command: rollback` goes back to it")
 }
 
 fn cancelled(signal: &str) -> Failure {

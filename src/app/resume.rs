@@ -3,7 +3,7 @@
 
 use super::{
     Session,
-    carry_out::{self, Asked, Intent},
+    carry_out::{self, Asked, Intent, Interrupted},
     claim,
     prepare::{self, HalfWay},
     wiring,
@@ -14,15 +14,19 @@ use crate::{
     domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Strategy, Version},
     execute::{Ending, Happening},
     failure::{Failure, FailureKind},
-    report::Beginning,
-    request::{Decision, Deploy},
+    plan::Aim,
+    report::{Beginning, terminal},
+    request::Deploy,
+    runner::log_safe,
 };
 
 /// What the process before this one left of its state (`GITHUB_STATE`).
 struct Left {
     environment: EnvironmentName,
     rollout: RolloutId,
+    aim: Aim,
     version: Option<Version>,
+    sha: Option<String>,
 }
 
 fn left(session: &Session) -> Option<Left> {
@@ -30,7 +34,9 @@ fn left(session: &Session) -> Option<Left> {
     Some(Left {
         environment: saved("environment")?.parse().ok()?,
         rollout: saved("rollout")?.parse().ok()?,
+        aim: saved("aim").and_then(Aim::of).unwrap_or(Aim::Deploy),
         version: saved("version").and_then(|version| version.parse().ok()),
+        sha: saved("sha").filter(|sha| !sha.is_empty()).map(str::to_owned),
     })
 }
 
@@ -43,16 +49,24 @@ pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitSta
     match environment.strategy {
         Strategy::Direct | Strategy::Canary => finish(session, config, environment, left).await,
         Strategy::BlueGreen => {
-            let decision = Decision { environment: left.environment, version: None, actor: session.runner.context.actor.clone() };
-            let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(decision), &left.rollout, Intent::CarryOut).await?;
-            // The step that was interrupted did not deploy, also where making safe had nothing to do or did it well.
-            Ok(ending.exit.at_least(ExitStatus::NotDeployed))
+            let Left { environment, rollout, aim, sha, .. } = left;
+            let interrupted = Interrupted { environment, aim, sha, actor: session.runner.context.actor.clone() };
+            let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(interrupted), &rollout, Intent::CarryOut).await?;
+            Ok(match (aim, ending.outcome) {
+                // It was to go back, and that is so now.
+                (Aim::RollBack, Outcome::RolledBack) | (_, Outcome::Healthy) => ending.exit,
+                // The step that was interrupted did not deploy, also where making safe had nothing to do or did it well.
+                (_, Outcome::RolledBack | Outcome::Held | Outcome::Failed | Outcome::Refused | Outcome::Unchanged) => {
+                    ending.exit.at_least(ExitStatus::NotDeployed)
+                }
+            })
         }
     }
 }
 
 /// Without a state there is no run to finish: on a schedule every environment is looked at whose traffic could have been left
-/// half-way. A rollout that is held is a person's to decide, and one that runs has its claim: neither is touched.
+/// half-way. A rollout that is held is a person's to decide, and one that runs has its claim: neither is touched. What cannot be
+/// looked at keeps no other environment from being looked at.
 async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
     let mut worst = ExitStatus::Success;
     let mut looked = 0;
@@ -61,18 +75,15 @@ async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Fa
             Strategy::Direct | Strategy::Canary => continue,
             Strategy::BlueGreen => looked += 1,
         }
-        let decision = Decision { environment: environment.name.clone(), version: None, actor: session.runner.context.actor.clone() };
-        let id = session.rollout_id(&environment.name)?;
-        let asked = Asked::MakeSafe(decision);
-        if let Some(run) = claim::is_at_work(session, environment).await {
-            println!("{}: a run is at work: {run}", environment.name);
-            continue;
-        }
-        match prepare::is_left_half_way(session, config, environment).await? {
-            HalfWay::No => println!("{}: nothing was left half-way", environment.name),
-            HalfWay::Held(why) => println!("{}: held, a person must decide: {why}", environment.name),
-            HalfWay::Yes => worst = worst.at_least(carry_out::carry_out(session, config, &asked, &id, Intent::CarryOut).await?.exit),
-        }
+        let exit = match one(session, config, environment).await {
+            Ok(exit) => exit,
+            Err(failure) => {
+                let place = session.runner.place;
+                terminal::print_failure(Box::new(std::io::stdout()), session.paint, place, &session.inputs.masks, &failure);
+                failure.exit_status()
+            }
+        };
+        worst = worst.at_least(exit);
     }
     if looked == 0 {
         println!("nothing to finish: no run before this one left anything");
@@ -80,9 +91,28 @@ async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Fa
     Ok(worst)
 }
 
+/// Looks at one environment on a schedule, and makes safe what was left half-way.
+async fn one(session: &Session, config: &Config, environment: &Environment) -> Result<ExitStatus, Failure> {
+    let name = &environment.name;
+    if let Some(run) = claim::is_at_work(session, environment).await {
+        println!("{name}: a run is at work: {run}");
+        return Ok(ExitStatus::Success);
+    }
+    match prepare::is_left_half_way(session, config, environment).await? {
+        HalfWay::No => println!("{name}: nothing was left half-way"),
+        HalfWay::Held(why) => println!("{name}: held, a person must decide: {}", log_safe(&why)),
+        HalfWay::Stuck(failure) => return Err(failure),
+        HalfWay::Yes { rollout, interrupted } => {
+            let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(interrupted), &rollout, Intent::CarryOut).await?;
+            return Ok(ending.exit);
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
 /// Finishes the deployment of an environment whose one instance is replaced in place.
 async fn finish(session: &Session, config: &Config, environment: &Environment, left: Left) -> Result<ExitStatus, Failure> {
-    let Left { environment: name, rollout: id, version } = left;
+    let Left { environment: name, rollout: id, version, .. } = left;
     let Some(version) = version else {
         println!("nothing to finish: the run before this left no version");
         return Ok(ExitStatus::Success);

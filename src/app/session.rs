@@ -9,12 +9,15 @@ use super::carry_out::Intent;
 use crate::{
     cli::{Color, Inputs},
     config::Config,
-    domain::{EnvironmentName, Masks, Outcome, RolloutId},
+    domain::{EnvironmentName, Masks, Outcome, RolloutId, Secret},
     execute::{Cancel, Emitter, Ending, Event, Rollout},
     failure::{Failure, FailureKind},
     github, http,
     registry::RegistryLogin,
-    report::{self, Beginning, Destinations, Reports, slack::Destination, story::Story, summary, terminal::Paint},
+    report::{
+        self, Audience, Beginning, Destinations, Reports, Wired, pagerduty, slack::Destination, status_page, story::Story, summary,
+        terminal::Paint,
+    },
     runner::{self, Place, Runner},
 };
 
@@ -64,9 +67,9 @@ impl Session {
 
     /// Starts the reports of a rollout. A plan that is only shown is told to nobody outside (invariant 8).
     pub(super) fn reports(&self, config: &Config, id: &RolloutId, intent: Intent, beginning: Beginning) -> (Emitter, Reports) {
-        let (slack, github) = match intent {
+        let (audience, github) = match intent {
             Intent::Show => (None, None),
-            Intent::CarryOut => (self.slack(config), self.github().map(|client| (client, beginning))),
+            Intent::CarryOut => (Some(self.audience(config)), self.github().map(|client| (client, beginning))),
         };
         let (summary, evidence) = match (self.runner.place, intent) {
             (Place::Terminal, Intent::Show) => (None, None),
@@ -80,7 +83,7 @@ impl Session {
             place: self.runner.place,
             summary,
             evidence,
-            slack: slack.map(|destination| (self.http.clone(), destination)),
+            audience,
             github,
             masks: self.inputs.masks.clone(),
         };
@@ -88,15 +91,51 @@ impl Session {
         (Emitter::new(sender, self.inputs.masks.clone()), reports)
     }
 
-    fn slack(&self, config: &Config) -> Option<Destination> {
-        let slack = config.notify.slack.as_ref()?;
-        match (&self.inputs.slack_token, &self.inputs.slack_webhook) {
-            (Some(token), _) => {
-                Some(Destination::Bot { token: token.clone(), api: self.inputs.slack_api.clone(), channel: slack.channel.clone() })
-            }
-            (None, Some(webhook)) => Some(Destination::Webhook(webhook.clone())),
-            (None, None) => None,
+    /// Who is told across a network, as far as it is configured and there is what it takes.
+    fn audience(&self, config: &Config) -> Audience {
+        Audience {
+            client: self.http.clone(),
+            slack: self.slack(config),
+            incidents: self.incidents(config),
+            pagerduty: self.pagerduty(config),
+            status_page: self.status_page(config),
         }
+    }
+
+    fn slack(&self, config: &Config) -> Wired<Destination> {
+        let Some(slack) = &config.notify.slack else { return Wired::Off("switched off in deploy.yml") };
+        match (&self.inputs.slack_token, &self.inputs.slack_webhook) {
+            (Some(token), _) => Wired::To(self.bot(token, &slack.channel)),
+            (None, Some(webhook)) => Wired::To(Destination::Webhook(webhook.clone())),
+            (None, None) => Wired::Off("no slack-bot-token or slack-webhook-url"),
+        }
+    }
+
+    fn incidents(&self, config: &Config) -> Wired<Destination> {
+        let Some(slack) = &config.notify.slack else { return Wired::Off("switched off in deploy.yml") };
+        match (&self.inputs.slack_token, &self.inputs.slack_webhook) {
+            (Some(token), _) => Wired::To(self.bot(token, &slack.incidents)),
+            (None, Some(_)) => Wired::Off("a webhook has one channel; it takes slack-bot-token"),
+            (None, None) => Wired::Off("no slack-bot-token"),
+        }
+    }
+
+    fn bot(&self, token: &Secret, channel: &str) -> Destination {
+        Destination::Bot { token: token.clone(), api: self.inputs.slack_api.clone(), channel: channel.to_owned() }
+    }
+
+    fn pagerduty(&self, config: &Config) -> Wired<pagerduty::Service> {
+        let Some(pagerduty) = &config.notify.pagerduty else { return Wired::Off("switched off in deploy.yml") };
+        let Some(key) = &self.inputs.pagerduty_key else { return Wired::Off("no pagerduty-routing-key") };
+        let events = self.inputs.pagerduty_events.clone();
+        Wired::To(pagerduty::Service { key: key.clone(), events, severity: pagerduty.severity })
+    }
+
+    fn status_page(&self, config: &Config) -> Wired<status_page::Page> {
+        let Some(page) = &config.notify.status_page else { return Wired::Off("no page in deploy.yml") };
+        let Some(token) = &self.inputs.status_page_token else { return Wired::Off("no status-page-token") };
+        let base = self.inputs.status_page.clone();
+        Wired::To(status_page::Page { token: token.clone(), base, page: page.page.clone(), component: page.component.clone() })
     }
 
     pub(super) fn github(&self) -> Option<github::Client> {
@@ -112,6 +151,8 @@ impl Session {
             ("environment", rollout.environment.to_string()),
             ("rollout", rollout.id.to_string()),
             ("version", rollout.version.as_ref().map(ToString::to_string).unwrap_or_default()),
+            ("sha", rollout.sha.clone().unwrap_or_default()),
+            ("aim", rollout.aim.as_str().to_owned()),
         ])
     }
 

@@ -147,6 +147,14 @@ pub struct Inputs {
     pub slack_token: Option<Secret>,
     /// `slack-api-url`.
     pub slack_api: Url,
+    /// `pagerduty-routing-key`.
+    pub pagerduty_key: Option<Secret>,
+    /// `pagerduty-events-url`.
+    pub pagerduty_events: Url,
+    /// `status-page-token`.
+    pub status_page_token: Option<Secret>,
+    /// `status-page-url`.
+    pub status_page: Url,
     /// `prometheus-token`.
     pub prometheus_token: Option<Secret>,
     /// `output-format`.
@@ -455,11 +463,10 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
     {
         return Err(wrong("slack-webhook-url", "it is no https URL"));
     }
-    // Later scenarios use these; a malformed one is refused now rather than then, and all are masked.
-    for name in ["pagerduty-events-url", "status-page-url"] {
-        source.url(name)?;
-    }
-    let later = ["pagerduty-routing-key", "status-page-token", "database-url"];
+    let (pagerduty_key, status_page_token) =
+        (source.one_line_secret("pagerduty-routing-key")?, source.one_line_secret("status-page-token")?);
+    // A later scenario uses it; it is masked already.
+    let database_url = source.secret("database-url");
     let prometheus_token = source.one_line_secret("prometheus-token")?;
     let mut named: Vec<(String, Secret)> = container_secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect();
     let known = [
@@ -467,13 +474,15 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
         ("registry-password", registry.as_ref().map(|(_, password)| password.clone())),
         ("slack-webhook-url", slack_webhook.clone()),
         ("slack-bot-token", slack_token.clone()),
+        ("pagerduty-routing-key", pagerduty_key.clone()),
+        ("status-page-token", status_page_token.clone()),
         ("prometheus-token", prometheus_token.clone()),
+        ("database-url", database_url),
         ("azure-client-secret", azure.secret.clone()),
         ("azure-access-token", azure.token.clone()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", azure.oidc.as_ref().map(|(_, token)| token.clone())),
     ];
     named.extend(known.into_iter().filter_map(|(name, secret)| Some((name.to_owned(), secret?))));
-    named.extend(later.into_iter().filter_map(|name| Some((name.to_owned(), source.secret(name)?))));
     let mut masks = Masks::default();
     named.iter().for_each(|(_, secret)| masks.add(secret));
     let unmaskable = named.iter().filter(|(_, secret)| secret.expose().trim().chars().count() < crate::domain::SHORTEST);
@@ -492,6 +501,10 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
         slack_webhook,
         slack_token,
         slack_api: source.url("slack-api-url")?,
+        pagerduty_key,
+        pagerduty_events: source.url("pagerduty-events-url")?,
+        status_page_token,
+        status_page: source.url("status-page-url")?,
         prometheus_token,
         format: source.choice("output-format", &[("text", Format::Text), ("json", Format::Json)])?.unwrap_or(Format::Text),
         color: source.choice("color", &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)])?.unwrap_or(Color::Auto),

@@ -56,6 +56,10 @@ pub struct Config {
 pub struct Notify {
     /// Slack; `None`: off.
     pub slack: Option<Slack>,
+    /// PagerDuty; `None`: off.
+    pub pagerduty: Option<PagerDuty>,
+    /// The status page; `None`: off.
+    pub status_page: Option<StatusPage>,
     /// Linked in messages.
     pub dashboard: Option<Url>,
     /// Linked in messages.
@@ -69,6 +73,48 @@ pub struct Slack {
     pub channel: String,
     /// Where incidents are told.
     pub incidents: String,
+}
+
+/// How people on call are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PagerDuty {
+    /// Of an alert.
+    pub severity: Severity,
+}
+
+/// How bad an alert is, in PagerDuty's words (PagerDuty: Events API v2, `payload.severity`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// People are called at once.
+    Critical,
+    /// Something failed.
+    Error,
+    /// Something may fail.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+impl Severity {
+    /// PagerDuty's word, which is also the one in `deploy.yml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// A page of a Statuspage-compatible service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusPage {
+    /// The page's id.
+    pub page: String,
+    /// The id of the component that a release touches; `None`: incidents name none.
+    pub component: Option<String>,
 }
 
 /// One environment.

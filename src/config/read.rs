@@ -10,7 +10,7 @@ pub use rules::observe_rules;
 use std::{collections::BTreeMap, fs, io::Read, path::Path, time::Duration};
 
 use super::{
-    Config, ConfigError, Environment, Health, Notify, Problem, Slack, When, check, shape, surface,
+    Config, ConfigError, Environment, Health, Notify, PagerDuty, Problem, Severity, Slack, StatusPage, When, check, shape, surface,
     tree::{self, Node, Place, Value},
 };
 use crate::domain::{EnvironmentName, InstanceName, Strategy};
@@ -115,7 +115,33 @@ fn notify(node: Option<&Node>) -> Notify {
         Some(Slack { channel: channel("channel", "#nextgen-devops"), incidents: channel("incidents", "#nextgen-incidents") })
     };
     let link = |name: &str| node.and_then(|notify| text(notify, name)).filter(|text| text != "off").and_then(|text| text.parse().ok());
-    Notify { slack, dashboard: link("dashboard"), docs: link("docs") }
+    Notify {
+        slack,
+        pagerduty: pagerduty(node.and_then(|notify| notify.get("pagerduty"))),
+        status_page: status_page(node.and_then(|notify| notify.get("status-page"))),
+        dashboard: link("dashboard"),
+        docs: link("docs"),
+    }
+}
+
+fn pagerduty(node: Option<&Node>) -> Option<PagerDuty> {
+    if node.is_some_and(is_off) {
+        return None;
+    }
+    let severity = match node.and_then(|pagerduty| pagerduty.get("severity")).and_then(Node::text) {
+        Some("error") => Severity::Error,
+        Some("warning") => Severity::Warning,
+        Some("info") => Severity::Info,
+        _ => Severity::Critical,
+    };
+    Some(PagerDuty { severity })
+}
+
+/// The page; without an id there is none to write to.
+fn status_page(node: Option<&Node>) -> Option<StatusPage> {
+    let node = node.filter(|node| !is_off(node))?;
+    let id = |name: &str| text(node, name).filter(|id| !id.is_empty());
+    Some(StatusPage { page: id("page")?, component: id("component") })
 }
 
 fn strategy(environment: &Node, name: &str) -> Strategy {

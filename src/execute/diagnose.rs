@@ -175,7 +175,16 @@ fn behind_traffic_manager(
         ),
         FailureKind::Smoke => ("Smoke tests failing", [causes, vec![fix]].concat(), None),
         FailureKind::Traffic | FailureKind::Interfered => ("Traffic not switching to Green", switching, None),
-        FailureKind::Breach | FailureKind::NoEvidence | FailureKind::Superseded => (
+        FailureKind::NoEvidence => (
+            "Held for want of evidence",
+            vec![
+                "See what is lacking: the watch in the job summary, and beneath it what was asked".into(),
+                "Mend what answers wrongly (`metrics` in deploy.yml, the server, the page), or see to it that somebody uses the new version"
+                    .into(),
+            ],
+            None,
+        ),
+        FailureKind::Breach | FailureKind::Superseded => (
             "Rollback needed after traffic switch",
             vec![
                 format!(

@@ -224,6 +224,9 @@ pub struct Rollout {
     pub version: Option<Version>,
     /// The commit, where known.
     pub sha: Option<String>,
+    /// The commit whose run was interrupted, where this makes safe or finishes what it left, and that is known.
+    #[serde(default)]
+    pub interrupted: Option<String>,
     /// The branch or tag, where known.
     pub git_ref: Option<String>,
     /// Who caused it, where known (a GitHub login).

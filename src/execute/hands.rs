@@ -1,7 +1,9 @@
 //! What a run knows of the world while it changes it: the profile as last seen, where instances are, how what stands by is
 //! doing. Kept so that a rollback needs no reading before it acts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{Execution, HttpResult, instances::Watcher, instances::during, traffic};
 use crate::{
@@ -83,6 +85,8 @@ pub struct Hands {
     pub(super) direction: Direction,
     pub(super) sources: Option<gate::Sources>,
     pub(super) standing: Standing,
+    /// What people were sent away from, and when.
+    pub(super) left: Option<(InstanceName, Instant)>,
     pub(super) ips: BTreeMap<InstanceName, String>,
     pub(super) fqdns: BTreeMap<InstanceName, String>,
 }
@@ -99,6 +103,7 @@ impl Hands {
             direction: Direction::Forward,
             sources,
             standing: Standing::Unknown,
+            left: None,
             ips: BTreeMap::new(),
             fqdns: BTreeMap::new(),
         };
@@ -138,6 +143,28 @@ impl Hands {
             Some(answer) => self.standing = Standing::Unhealthy(answer.clone()),
             None => {}
         }
+    }
+
+    /// Before an instance is deleted that this run sent people away from: waits until no resolver holds its address any more (the
+    /// profile's time to live, from the switch on). After a watch of minutes that is no wait.
+    pub(super) async fn forgotten(&self, step: &Step) {
+        let (Step::DeleteInstance { instance, .. }, Some((left, at)), Some(profile)) = (step, &self.left, &self.profile) else { return };
+        if left == instance {
+            tokio::time::sleep_until(*at + Duration::from_secs(profile.ttl_seconds)).await;
+        }
+    }
+
+    /// What is needed of the steps `undo`, which take a rollout back: a switch that was begun and certainly not made is not one to
+    /// take back, and leaves nobody to wait for.
+    pub(super) fn needed(&self, undo: Vec<Step>) -> Vec<Step> {
+        let is_there = |step: &Step| {
+            let (Step::Switch { to, .. }, Some(profile)) = (step, &self.profile) else { return false };
+            self.certainty == Certainty::Sure && traffic::is_sent_to_alone(profile, to)
+        };
+        if !undo.iter().any(is_there) {
+            return undo;
+        }
+        undo.into_iter().filter(|step| !matches!(step, Step::Switch { .. } | Step::Drain { .. })).collect()
     }
 
     /// Reads the profile once more before it is changed, unless every moment counts: what a person changed since is noticed

@@ -200,10 +200,16 @@ pub(super) async fn delete(name: &InstanceName, execution: &Execution<'_>) -> Re
     container_groups::delete(execution.azure, &environment.resource_group, name).await.map_err(|error| during(error.into()))
 }
 
-/// Writes on the instance that its version has passed everything, and when: from here on it is what a rollback goes back to.
+/// Writes on the instance that its version has passed everything, when, and in which rollout: from here on it is what a rollback
+/// goes back to, and an interrupted run knows by it that it came so far.
 pub(super) async fn mark_stable(name: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
-    let marks = [("role", Role::Stable.as_str().to_owned()), ("stable-since", Timestamp::now().to_string())];
-    tag(name, &marks, execution).await
+    let marks = [
+        ("role", Role::Stable.as_str().to_owned()),
+        ("stable-since", Timestamp::now().to_string()),
+        ("rollout", execution.plan.rollout.to_string()),
+    ];
+    let run = execution.run_url.map(|run| ("run", run.to_owned()));
+    tag(name, &marks.into_iter().chain(run).collect::<Vec<_>>(), execution).await
 }
 
 /// Lays the Action's tags `marks` (named without their prefix) over those that the instance has.

@@ -2,6 +2,7 @@
 //! Carries out a plan and nothing else: what to do was decided in [`crate::plan`], what to think of it in [`crate::gate`].
 
 mod cancel;
+mod claim;
 mod diagnose;
 mod emitter;
 mod event;
@@ -27,6 +28,7 @@ use crate::{
     config::{Environment, Metrics},
     domain::{ExitStatus, Outcome, Strategy},
     failure::{Failure, FailureKind},
+    github::lock::Claimed,
     plan::{Aim, Plan, Step},
 };
 use hands::Touched;
@@ -50,6 +52,8 @@ pub struct Execution<'a> {
     pub run_url: Option<&'a str>,
     /// Where events go.
     pub emitter: &'a Emitter,
+    /// By what this run has the environment for itself; `None` where it has it by nothing.
+    pub claim: Option<&'a Claimed>,
     /// When to stop.
     pub cancel: Cancel,
 }
@@ -110,9 +114,10 @@ pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
         }
     }
     let outcome = match (execution.plan.aim, hands.touched) {
-        (Aim::RollBack | Aim::MakeSafe, Touched::Written | Touched::Deleted) => Outcome::RolledBack,
-        (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) => Outcome::Healthy,
-        (_, Touched::No) => Outcome::Unchanged,
+        // Of the last two an interrupted run may have done everything already.
+        (Aim::MakeSafe, Touched::Written | Touched::Deleted) | (Aim::RollBack, _) => Outcome::RolledBack,
+        (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) | (Aim::Finish, _) => Outcome::Healthy,
+        (Aim::Deploy | Aim::Promote | Aim::MakeSafe, Touched::No) => Outcome::Unchanged,
     };
     Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(shown) }
 }
@@ -144,6 +149,8 @@ async fn one(index: usize, step: &Step, cancel: Option<&mut Cancel>, hands: &mut
 
 /// Carries out `step`, the `index`th of the plan.
 async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+    hands.forgotten(step).await;
+    claim::still_ours(step, hands, execution).await?;
     match step {
         Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => {
             instances::put(index, instance, &mut hands.watcher, execution).await
@@ -181,10 +188,11 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
 /// The ending after `failure`, once what the first `started` steps did has been taken back where it can be.
 async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: &Execution<'_>) -> Ending {
     let plan = execution.plan;
+    let failure = claim::why(failure, &hands, execution).await;
     let undo = match failure.kind {
         // Somebody else decided meanwhile, or somebody must: taking back would be fighting them.
         FailureKind::Interfered | FailureKind::Superseded | FailureKind::NoEvidence => Vec::new(),
-        _ => plan.undo(started),
+        _ => hands.needed(plan.undo(started)),
     };
     if !undo.is_empty() {
         return match take_back::take_back(&failure, undo, &mut hands, execution).await {
@@ -238,7 +246,7 @@ async fn for_a_person(failure: Failure, started: usize, touched: Touched, execut
     };
     let outcome = match plan.aim {
         Aim::Deploy | Aim::Promote => Outcome::Held,
-        Aim::RollBack | Aim::MakeSafe => Outcome::Failed,
+        Aim::RollBack | Aim::MakeSafe | Aim::Finish => Outcome::Failed,
     };
     if outcome == Outcome::Held && !begun.iter().any(|step| matches!(step, Step::MarkStable { .. })) {
         mark_held(&failure, execution).await;

@@ -63,6 +63,7 @@ pub(super) async fn switch(
         }
         hands.certainty = Certainty::Sure;
         hands.profile = Some(now);
+        hands.left = from.map(|from| (from.instance.clone(), Instant::now()));
     }
     execution.emitter.emit(Happening::TrafficSwitched {
         step: index,
@@ -104,7 +105,7 @@ pub(super) async fn create(
 }
 
 /// Whether everyone is sent to `to`, and nobody elsewhere.
-fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
+pub(super) fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
     profile.enabled().count() == 1 && profile.enabled().all(|endpoint| endpoint.name.eq_ignore_ascii_case(&to.endpoint))
 }
 

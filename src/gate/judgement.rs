@@ -117,6 +117,12 @@ impl Judgement {
     pub const fn trips(&self) -> bool {
         self.trip.is_some()
     }
+
+    /// The value, with as many digits as its sentence shows.
+    #[must_use]
+    pub fn shown(&self) -> Option<Quantity> {
+        self.value.map(|value| readable(value, self.limit.and_then(|limit| limit.value)))
+    }
 }
 
 impl fmt::Display for Judgement {

@@ -53,6 +53,31 @@ pub enum Aim {
     Promote,
     /// Make safe what an interrupted run left.
     MakeSafe,
+    /// Clean up after an interrupted run whose version had proved itself.
+    Finish,
+}
+
+impl Aim {
+    /// Every aim.
+    const ALL: [Self; 5] = [Self::Deploy, Self::RollBack, Self::Promote, Self::MakeSafe, Self::Finish];
+
+    /// The word, as evidence files and the state between a step's processes hold it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::RollBack => "roll-back",
+            Self::Promote => "promote",
+            Self::MakeSafe => "make-safe",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// The aim of this word; `None` where there is none.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|aim| aim.as_str() == word)
+    }
 }
 
 impl Plan {
@@ -72,7 +97,7 @@ impl Plan {
         });
         match (self.strategy, self.aim) {
             _ if no_way_back => Vec::new(),
-            (Strategy::Direct, _) | (_, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => Vec::new(),
+            (Strategy::Direct, _) | (_, Aim::RollBack | Aim::Promote | Aim::MakeSafe | Aim::Finish) => Vec::new(),
             (Strategy::BlueGreen | Strategy::Canary, Aim::Deploy) => {
                 let all = begun.iter().rev().flat_map(Step::undo);
                 let (traffic, instances): (Vec<Step>, Vec<Step>) = all.partition(|step| !matches!(step, Step::DeleteInstance { .. }));

@@ -24,7 +24,12 @@ pub(super) async fn tell(client: Client, mut stories: watch::Receiver<Story>) ->
         Strategy::Direct => false,
         Strategy::BlueGreen | Strategy::Canary => started.plan.is_some(),
     };
-    let Some(sha) = started.sha().and_then(|sha| sha.parse::<Sha>().ok()).filter(|_| proves) else { return Ok(()) };
+    let sha = match started.aim() {
+        Aim::Deploy | Aim::RollBack | Aim::Promote | Aim::Finish => started.sha(),
+        // What people are on has its status from when it was proved; the one whose run did not end still waits for its own.
+        Aim::MakeSafe => rollout.interrupted.as_deref(),
+    };
+    let Some(sha) = sha.and_then(|sha| sha.parse::<Sha>().ok()).filter(|_| proves) else { return Ok(()) };
     let context = format!("deploy/{}", rollout.environment);
     let status = |state, description| CommitStatus { context: &context, state, description, target_url: rollout.run_url.as_deref() };
     if started.end.is_none() && started.aim() == Aim::Deploy {
@@ -33,11 +38,11 @@ pub(super) async fn tell(client: Client, mut stories: watch::Receiver<Story>) ->
     let ended = super::first(&mut stories, |story| story.end.is_some()).await;
     let Some(end) = &ended.end else { return Ok(()) };
     let state = match (end.outcome, ended.aim()) {
+        (Outcome::RolledBack, Aim::Deploy | Aim::Promote | Aim::Finish | Aim::MakeSafe) | (Outcome::Unchanged, Aim::MakeSafe) => {
+            State::Failure
+        }
         (Outcome::Healthy | Outcome::Unchanged, _) | (Outcome::RolledBack, Aim::RollBack) => State::Success,
         (Outcome::Held, _) => State::Pending,
-        (Outcome::RolledBack, Aim::Deploy | Aim::Promote) => State::Failure,
-        // What an interrupted run left was another commit's; this one is what people are back on.
-        (Outcome::RolledBack, Aim::MakeSafe) => State::Success,
         (Outcome::Failed | Outcome::Refused, _) => State::Error,
     };
     let description = end.failure.as_ref().map_or_else(|| story::headline(&ended), |failure| failure.what.clone());

@@ -2,13 +2,19 @@
 //! Files and the terminal are written in order, at once; whatever crosses a network runs beside, at its own pace.
 
 mod commit_status;
+mod delivery;
 /// The hash-chained evidence file.
 pub mod evidence;
 mod github_deployment;
+mod incident;
+/// PagerDuty's alerts.
+pub mod pagerduty;
 /// An evidence file told again, verdict by verdict.
 pub mod replay;
 /// Slack's messages.
 pub mod slack;
+/// The status page's incidents.
+pub mod status_page;
 /// Events folded into what displays show.
 pub mod story;
 /// The job summary.
@@ -34,7 +40,7 @@ use crate::{
     execute::{Event, Happening},
     github, runner,
 };
-use story::Story;
+use story::{Ear, Heard, Story};
 
 /// Who is told.
 pub struct Destinations {
@@ -48,33 +54,107 @@ pub struct Destinations {
     pub summary: Option<PathBuf>,
     /// The evidence file.
     pub evidence: Option<PathBuf>,
-    /// Slack.
-    pub slack: Option<(reqwest::Client, slack::Destination)>,
+    /// Who is told besides; `None`: nobody, because the plan is only shown.
+    pub audience: Option<Audience>,
     /// The GitHub deployment.
     pub github: Option<(github::Client, Beginning)>,
     /// What must not be shown.
     pub masks: Masks,
 }
 
+/// Who is told besides the log, files and GitHub.
+pub struct Audience {
+    /// What they are told with.
+    pub client: reqwest::Client,
+    /// Slack's channel for deployments.
+    pub slack: Wired<slack::Destination>,
+    /// Slack's channel for incidents.
+    pub incidents: Wired<slack::Destination>,
+    /// Who is on call.
+    pub pagerduty: Wired<pagerduty::Service>,
+    /// Customers.
+    pub status_page: Wired<status_page::Page>,
+}
+
+/// Whether somebody can be told.
+pub enum Wired<T> {
+    /// There.
+    To(T),
+    /// They are not; why, for the summary.
+    Off(&'static str),
+}
+
+/// What a report across a network said.
+enum Told {
+    /// There was nothing to say.
+    Nothing,
+    /// This, in a few words for the summary.
+    This(String),
+}
+
 /// The reports at work.
 pub struct Reports {
     local: JoinHandle<Local>,
-    network: Vec<(&'static str, JoinHandle<Result<(), String>>)>,
+    network: Vec<Network>,
+}
+
+/// A report across a network.
+struct Network {
+    name: &'static str,
+    /// Whose, where the summary has a line for it.
+    ear: Option<Ear>,
+    task: JoinHandle<Result<Told, String>>,
+}
+
+/// Starts telling an audience; gives what is at work, and who listens.
+fn start_telling(audience: Audience, masks: &Masks, watching: &watch::Receiver<Story>) -> (Vec<Network>, Vec<(Ear, Heard)>) {
+    let Audience { client, slack, incidents, pagerduty, status_page } = audience;
+    let stories = || watching.clone();
+    let started = [
+        (Ear::Slack, slack.with(|to| tokio::spawn(slack::tell(client.clone(), to, masks.clone(), stories())))),
+        (Ear::Incidents, incidents.with(|to| tokio::spawn(slack::tell_incidents(client.clone(), to, masks.clone(), stories())))),
+        (Ear::PagerDuty, pagerduty.with(|to| tokio::spawn(pagerduty::tell(client.clone(), to, masks.clone(), stories())))),
+        (Ear::StatusPage, status_page.with(|to| tokio::spawn(status_page::tell(client.clone(), to, stories())))),
+    ];
+    let (mut network, mut ears) = (Vec::new(), Vec::new());
+    for (ear, wired) in started {
+        match wired {
+            Wired::Off(why) => ears.push((ear, Heard::Off(why))),
+            Wired::To(task) => {
+                ears.push((ear, Heard::Listening));
+                network.push(Network { name: ear.as_str(), ear: Some(ear), task });
+            }
+        }
+    }
+    (network, ears)
+}
+
+impl<T> Wired<T> {
+    fn with<U>(self, start: impl FnOnce(T) -> U) -> Wired<U> {
+        match self {
+            Self::To(to) => Wired::To(start(to)),
+            Self::Off(why) => Wired::Off(why),
+        }
+    }
 }
 
 /// Starts the reports; they hear what is sent to the channel until it is closed.
 #[must_use]
 pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Reports) {
-    let Destinations { out, paint, place, summary, evidence, slack, github, masks } = destinations;
+    let Destinations { out, paint, place, summary, evidence, audience, github, masks } = destinations;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (stories, watching) = watch::channel(Story::default());
-    let mut network = Vec::new();
-    if let Some((client, destination)) = slack {
-        network.push(("Slack", tokio::spawn(slack::tell(client, destination, masks.clone(), watching.clone()))));
-    }
+    let (mut network, ears) = match audience {
+        Some(audience) => start_telling(audience, &masks, &watching),
+        None => (Vec::new(), Vec::new()),
+    };
     if let Some((client, beginning)) = github {
-        network.push(("GitHub deployment", tokio::spawn(github_deployment::tell(client.clone(), beginning, watching.clone()))));
-        network.push(("commit status", tokio::spawn(commit_status::tell(client, watching))));
+        let deployment = github_deployment::tell(client.clone(), beginning, watching.clone());
+        let task = tokio::spawn(async { deployment.await.map(|()| Told::Nothing) });
+        network.push(Network { name: "GitHub deployment", ear: None, task });
+        let status = commit_status::tell(client, watching);
+        let task = tokio::spawn(async { status.await.map(|()| Told::Nothing) });
+        network.push(Network { name: "commit status", ear: None, task });
     }
     let mut trouble = Vec::new();
     let writer = evidence.and_then(|path| match evidence::Writer::create(&path) {
@@ -85,7 +165,7 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         }
     });
     let terminal = terminal::Terminal::new(out, paint, place, masks.clone());
-    let mut local = Local { terminal, summary, evidence: writer, masks, stories, story: Story::default() };
+    let mut local = Local { terminal, summary, evidence: writer, masks, stories, story: Story { audience: ears, ..Story::default() } };
     let local = tokio::spawn(async move {
         let mut receiver = receiver;
         for (report, why) in trouble {
@@ -133,16 +213,42 @@ impl Local {
             self.evidence = None;
             trouble.push(("evidence file", error.to_string()));
         }
-        if let Some(path) = &self.summary {
-            let page = self.masks.scrub(&summary::render(&self.story));
-            if let Err(error) = runner::write_summary(path, &page) {
-                self.summary = None;
-                trouble.push(("job summary", error.to_string()));
-            }
-        }
+        trouble.extend(self.write_summary());
         self.stories.send_replace(self.story.clone());
         for (report, why) in trouble {
             self.hear(failed(report, why));
+        }
+    }
+
+    /// Notes what came of telling `ear`.
+    fn note(&mut self, ear: Option<Ear>, heard: Heard) {
+        if let Some(place) = self.story.audience.iter_mut().find(|(known, _)| Some(*known) == ear) {
+            place.1 = heard;
+        }
+    }
+
+    /// Writes the summary anew, with what was noted since the last event.
+    fn summarise(&mut self) {
+        if let Some((report, why)) = self.write_summary() {
+            self.hear(failed(report, why));
+        }
+    }
+
+    /// Writes the summary; gives up on it, and says why, when that fails.
+    fn write_summary(&mut self) -> Option<(&'static str, String)> {
+        let path = self.summary.as_ref()?;
+        let page = self.masks.scrub(&summary::render(&self.story));
+        let error = runner::write_summary(path, &page).err()?;
+        self.summary = None;
+        Some(("job summary", error.to_string()))
+    }
+}
+
+impl From<Told> for Heard {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Nothing => Self::Nothing,
+            Told::This(what) => Self::Told(what),
         }
     }
 }
@@ -153,10 +259,13 @@ impl Reports {
     pub async fn finish(self, limit: Duration) -> Story {
         let end = Instant::now() + limit;
         let Ok(mut local) = self.local.await else { return Story::default() };
-        for (report, task) in self.network {
+        for Network { name, ear, task } in self.network {
             let abort = task.abort_handle();
             let why = match tokio::time::timeout_at(end, task).await {
-                Ok(Ok(Ok(()))) => continue,
+                Ok(Ok(Ok(told))) => {
+                    local.note(ear, told.into());
+                    continue;
+                }
                 Ok(Ok(Err(why))) => why,
                 Ok(Err(_)) => "it stopped unexpectedly".into(),
                 Err(_) => {
@@ -164,8 +273,10 @@ impl Reports {
                     format!("no answer within {} s", limit.as_secs())
                 }
             };
-            local.hear(failed(report, local.masks.scrub(&why)));
+            local.note(ear, Heard::Missed);
+            local.hear(failed(name, local.masks.scrub(&why)));
         }
+        local.summarise();
         local.story
     }
 }

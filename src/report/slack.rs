@@ -1,19 +1,27 @@
 //! Slack: with a bot token one message that is updated as the run goes, with a webhook a single one at the end.
 //! Cannot hold anything up: it runs beside the rollout, and each call has its limit.
 
+mod incidents;
+
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 use url::Url;
 
-use super::story::{self, Story};
+pub(super) use incidents::tell as tell_incidents;
+
+use super::{
+    Told,
+    delivery::{TRIES, deliver},
+    story::{self, Story},
+    text::scrub,
+};
 use crate::{
-    domain::{InstanceName, Masks, Outcome, Secret, Strategy},
+    domain::{InstanceName, Masks, Outcome, Secret, Strategy, Version},
     execute::Rollout,
-    http,
+    failure::Failure,
     plan::Aim,
 };
 
@@ -21,15 +29,11 @@ use crate::{
 const SECTION: usize = 2900;
 const FIELD: usize = 1900;
 
+/// Steps that are shown of what to do next; the summary has all.
+const STEPS: usize = 5;
+
 /// Between two updates of a message (Slack: chat.update is tier 3, about 50 a minute).
 const BETWEEN: Duration = Duration::from_millis(1200);
-
-/// How long one call may take, and how often it is tried.
-const ANSWER: Duration = Duration::from_secs(5);
-const TRIES: u32 = 3;
-
-/// The longest wait that Slack may ask for by Retry-After.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Where messages go.
 #[derive(Debug, Clone)]
@@ -56,7 +60,11 @@ pub(super) async fn tell(
     destination: Destination,
     masks: Masks,
     mut stories: watch::Receiver<Story>,
-) -> Result<(), String> {
+) -> Result<Told, String> {
+    let place = match &destination {
+        Destination::Bot { channel, .. } => channel.clone(),
+        Destination::Webhook(_) => "the webhook's channel".into(),
+    };
     let mut ts: Option<String> = None;
     let mut trouble = None;
     loop {
@@ -75,34 +83,25 @@ pub(super) async fn tell(
             next += BETWEEN;
         }
         if over {
-            return trouble.map_or(Ok(()), Err);
+            return told(place, trouble);
         }
         // The end is told at once; what happens on the way at Slack's pace, the latest state only.
         if stories.changed().await.is_err() {
-            return trouble.map_or(Ok(()), Err);
+            return told(place, trouble);
         }
         while stories.borrow().end.is_none() {
             let waited = tokio::time::timeout_at(next, stories.changed()).await;
             match waited {
                 Err(_) => break,
-                Ok(Err(_)) => return trouble.map_or(Ok(()), Err),
+                Ok(Err(_)) => return told(place, trouble),
                 Ok(Ok(())) => {}
             }
         }
     }
 }
 
-fn scrub(mut message: Value, masks: &Masks) -> Value {
-    fn walk(value: &mut Value, masks: &Masks) {
-        match value {
-            Value::String(text) => *text = masks.scrub(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, masks)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, masks)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-    walk(&mut message, masks);
-    message
+fn told(place: String, trouble: Option<String>) -> Result<Told, String> {
+    trouble.map_or(Ok(Told::This(place)), Err)
 }
 
 #[derive(Deserialize, Default)]
@@ -132,37 +131,18 @@ async fn send(client: &reqwest::Client, destination: &Destination, mut message: 
             (url, Some(token))
         }
     };
-    let mut wait = Duration::from_secs(1);
-    for last in (0..TRIES).rev() {
-        let mut request = client.post(url.clone()).json(&message).timeout(ANSWER);
-        if let Some(token) = token {
-            request = request.bearer_auth(token.expose());
+    let request = || {
+        let request = client.post(url.clone()).json(&message);
+        match token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
         }
-        let (why, after) = match request.send().await {
-            Ok(answer) if answer.status().is_success() => {
-                return match destination {
-                    Destination::Webhook(_) => Ok(None),
-                    Destination::Bot { .. } => accepted(answer.json().await.unwrap_or_default()),
-                };
-            }
-            Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS || answer.status().is_server_error() => {
-                let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-                (format!("HTTP {}", answer.status()), after.map(Duration::from_secs))
-            }
-            Ok(answer) => {
-                let status = answer.status();
-                let body: String = answer.text().await.unwrap_or_default().chars().filter(|c| !c.is_control()).take(100).collect();
-                return Err(format!("HTTP {status} {body}"));
-            }
-            Err(error) => (http::cause(&error), None),
-        };
-        if last == 0 {
-            return Err(why);
-        }
-        tokio::time::sleep(after.unwrap_or(wait).min(LONGEST_WAIT)).await;
-        wait *= 2;
+    };
+    let answer = deliver(TRIES, request).await.map_err(|error| error.to_string())?;
+    match destination {
+        Destination::Webhook(_) => Ok(None),
+        Destination::Bot { .. } => accepted(answer.json().await.unwrap_or_default()),
     }
-    Err("it was not asked".into())
 }
 
 fn accepted(answer: Answer) -> Result<Option<String>, String> {
@@ -199,36 +179,47 @@ pub fn message(story: &Story) -> Value {
             field("Duration", story::duration(end.duration_ms));
         }
         field("Status", status(story));
-        if let Some(probe) = story.probes.last() {
+        // A good answer of a version that was not to be is no news.
+        if let Some(probe) = story.probes.last().filter(|probe| !(probe.result.is_good() && story.has_ended_badly())) {
             let path = Url::parse(&probe.url).map_or_else(|_| probe.url.clone(), |url| url.path().to_owned());
             field("Health", format!("{} → {}", escape(&path), escape(&story::answer(&probe.result))));
         }
-        let links = [("Workflow run", &rollout.run_url), ("Dashboard", &rollout.dashboard)];
-        let links: Vec<String> =
-            links.into_iter().filter_map(|(name, url)| Some(format!("<{}|{name}>", target(url.as_deref()?)))).collect();
-        if !links.is_empty() {
-            field("Logs", links.join(" · "));
+        if let Some(links) = links(rollout) {
+            field("Logs", links);
         }
     }
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
     if let Some(failure) = story.end.as_ref().and_then(|end| end.failure.as_ref()) {
-        let mut text = format!("*What happened*: {}", escape(&failure.what));
-        if !failure.consequence.is_empty() {
-            text.push_str(&format!("\n*It means*: {}", escape(&failure.consequence)));
-        }
-        let next = story.diagnosis.as_ref().map_or(&failure.next, |diagnosis| &diagnosis.advice);
-        for step in next.iter().take(4) {
-            text.push_str(&format!("\n• {}", escape(step)));
-        }
-        blocks.push(json!({"type": "section", "text": mrkdwn(&text, SECTION)}));
+        blocks.push(explanation(story, failure));
     }
     if is_ready_for_production(story) {
         let prompt = "Ready for production approval? Comment on the pull request: `/ready-for-prod`";
         blocks.push(json!({"type": "section", "text": mrkdwn(prompt, SECTION)}));
     }
     json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+/// Links to the run and to what people look at, where there are any.
+fn links(rollout: &Rollout) -> Option<String> {
+    let links = [("Workflow run", &rollout.run_url), ("Dashboard", &rollout.dashboard)];
+    let links: Vec<String> = links.into_iter().filter_map(|(name, url)| Some(format!("<{}|{name}>", target(url.as_deref()?)))).collect();
+    (!links.is_empty()).then(|| links.join(" · "))
+}
+
+/// What happened, what it means, and what to do: the runbook's steps where they are known.
+fn explanation(story: &Story, failure: &Failure) -> Value {
+    let mut text = format!("*What happened*: {}", escape(&failure.what));
+    if !failure.consequence.is_empty() {
+        text.push_str(&format!("\n*It means*: {}", escape(&failure.consequence)));
+    }
+    // What this failure asks for goes before what the runbook says of its kind.
+    let advice = story.diagnosis.iter().flat_map(|diagnosis| &diagnosis.advice);
+    for step in failure.next.iter().chain(advice).take(STEPS) {
+        text.push_str(&format!("\n• {}", escape(step)));
+    }
+    json!({"type": "section", "text": mrkdwn(&text, SECTION)})
 }
 
 /// Whether production is the next step: a new version has proved itself behind the blue-green switch (runbook Scenario 2,
@@ -254,12 +245,9 @@ fn sides(story: &Story, rollout: &Rollout) -> Vec<(&'static str, String)> {
     let previous = story.plan.as_ref().and_then(|plan| plan.previous.as_ref()).map_or("nothing", |version| version.as_str());
     match story.current() {
         Some(switched) => {
-            // The plan's own instance runs the version that it is about; the other runs the one before, also when people are
-            // back on it.
             let of = |instance: &InstanceName| {
-                let is_subject = story.plan.as_ref().is_some_and(|plan| plan.subject == *instance);
-                let version = if is_subject { version.clone() } else { escape(previous) };
-                format!("{} (`{version}`)", escape(instance.as_str()))
+                let version = story.runs(instance).map_or("nothing", Version::as_str);
+                format!("{} (`{}`)", escape(instance.as_str()), escape(version))
             };
             if let Some(from) = &switched.from {
                 fields.push(("Previous", of(&from.instance)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Rule,
-    domain::{ExitStatus, ImageReference, Outcome, Strategy, Version},
+    domain::{ExitStatus, ImageReference, InstanceName, Outcome, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::Failure,
     gate::{Judgement, Sample},
@@ -31,12 +31,18 @@ pub struct Story {
     pub switches: Vec<Switched>,
     /// The last look at arriving traffic.
     pub arrived: Option<Arrived>,
+    /// What was seen of what nobody is sent to any more, where that was waited for.
+    pub drained: Option<Drained>,
     /// The rules of the watch.
     pub rules: Vec<Rule>,
     /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
     pub ticks: Vec<Arc<Tick>>,
     /// What was read in the last of them.
     pub samples: Vec<Sample>,
+    /// The judgement that tripped a rule, where one did.
+    pub tripped: Option<Judgement>,
+    /// Why what was done is taken back, once it is.
+    pub taken_back: Option<Failure>,
     /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
     pub safe_after_ms: Option<u64>,
     /// Health probes, in order.
@@ -51,6 +57,49 @@ pub struct Story {
     pub diagnosis: Option<Diagnosis>,
     /// The end.
     pub end: Option<End>,
+    /// Who is told besides, by Slack, PagerDuty and the status page, and what came of it; empty where nobody is.
+    pub audience: Vec<(Ear, Heard)>,
+}
+
+/// Somebody who is told, across a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ear {
+    /// Slack's channel for deployments.
+    Slack,
+    /// Slack's channel for incidents.
+    Incidents,
+    /// Who is on call.
+    PagerDuty,
+    /// Customers.
+    StatusPage,
+}
+
+impl Ear {
+    /// Its name in sentences.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slack => "Slack",
+            Self::Incidents => "Slack (incidents)",
+            Self::PagerDuty => "PagerDuty",
+            Self::StatusPage => "status page",
+        }
+    }
+}
+
+/// What came of telling somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// They listen; nothing has come of it yet.
+    Listening,
+    /// They are not told; why.
+    Off(&'static str),
+    /// There was nothing for them to know.
+    Nothing,
+    /// They were told this.
+    Told(String),
+    /// They could not be told; a warning says why.
+    Missed,
 }
 
 /// How a step is doing.
@@ -85,9 +134,22 @@ pub struct Switched {
     pub took_ms: u64,
 }
 
+/// What nobody is sent to any more has been waited for.
+#[derive(Debug, Clone)]
+pub struct Drained {
+    /// What was left.
+    pub from: Side,
+    /// How long it was waited for, in milliseconds.
+    pub after_ms: u64,
+    /// Requests that the last look still saw there, where they could be counted.
+    pub left: Option<u64>,
+}
+
 /// A tick of the watch.
 #[derive(Debug, Clone)]
 pub struct Tick {
+    /// When.
+    pub at: jiff::Timestamp,
     /// Which, from 1.
     pub tick: u32,
     /// Of how many.
@@ -114,6 +176,8 @@ pub struct Probe {
 /// A smoke test.
 #[derive(Debug, Clone)]
 pub struct Smoke {
+    /// The place in the plan of the step that it belongs to.
+    pub step: usize,
     /// The path.
     pub path: String,
     /// Where it went.
@@ -157,8 +221,8 @@ impl Story {
             Happening::Probe { attempt, of, url, result, .. } => {
                 self.probes.push(Probe { attempt: *attempt, of: *of, url: url.clone(), result: result.clone() });
             }
-            Happening::Smoke { path, url, result, .. } => {
-                self.smoke.push(Smoke { path: path.clone(), url: url.clone(), result: result.clone() });
+            Happening::Smoke { step, path, url, result } => {
+                self.smoke.push(Smoke { step: *step, path: path.clone(), url: url.clone(), result: result.clone() });
             }
             Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => self.set(*step, Step::Done { duration_ms: *duration_ms }),
             Happening::StepFinished { step, end: StepEnd::Failed { .. }, duration_ms } => {
@@ -169,10 +233,13 @@ impl Story {
             }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
-                self.ticks.push(Arc::new(Tick { tick: *tick, of: *of, after_ms: *after_ms, judgements: judgements.clone() }));
+                self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
+                let (at, judgements) = (event.at, judgements.clone());
+                self.ticks.push(Arc::new(Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements }));
                 self.samples.clone_from(samples);
             }
-            Happening::TakingBack { steps, .. } => {
+            Happening::TakingBack { failure, steps } => {
+                self.taken_back = Some(failure.clone());
                 self.steps.extend(vec![Step::Waiting; steps.len()]);
                 if let Some(plan) = &mut self.plan {
                     plan.steps.extend(steps.iter().cloned());
@@ -183,7 +250,10 @@ impl Story {
                 self.rules.clone_from(rules);
                 self.ticks.clear();
             }
-            Happening::Drained { .. } | Happening::Claimed { .. } => {}
+            Happening::Drained { from, after_ms, left, .. } => {
+                self.drained = Some(Drained { from: from.clone(), after_ms: *after_ms, left: *left });
+            }
+            Happening::Claimed { .. } => {}
             Happening::Diagnosed { diagnosis } => self.diagnosis = Some((**diagnosis).clone()),
             Happening::Warned { text } => self.warnings.push(text.clone()),
             Happening::ReportFailed { report, why } => self.warnings.push(format!("{report} was not told: {why}")),
@@ -206,16 +276,37 @@ impl Story {
         self.probes.last().filter(|probe| probe.result.is_good())
     }
 
-    /// What it is for; a deployment until that is known.
+    /// Whether it has ended otherwise than as it was meant to: what was seen of the new version on the way says little then.
+    #[must_use]
+    pub fn has_ended_badly(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.failure.is_some())
+    }
+
+    /// The version that an instance runs: the plan's own runs the one that it is about, any other the one before, also when
+    /// people are back on it.
+    #[must_use]
+    pub fn runs(&self, instance: &InstanceName) -> Option<&Version> {
+        let plan = self.plan.as_ref()?;
+        if plan.subject == *instance { self.version() } else { plan.previous.as_ref() }
+    }
+
+    /// What it is for, as the plan says or, before there is one, as was asked; a deployment until that is known.
     #[must_use]
     pub fn aim(&self) -> Aim {
-        self.rollout.as_ref().map_or(Aim::Deploy, |rollout| rollout.aim)
+        let planned = self.plan.as_ref().map(|plan| plan.aim);
+        planned.or_else(|| self.rollout.as_ref().map(|rollout| rollout.aim)).unwrap_or(Aim::Deploy)
     }
 
     /// The version that it is about: asked for or, in a rollback, gone back to.
     #[must_use]
     pub fn version(&self) -> Option<&Version> {
         self.rollout.as_ref().and_then(|rollout| rollout.version.as_ref()).or_else(|| self.image.as_ref().map(|image| &image.version))
+    }
+
+    /// Whether anybody was sent to another place than before.
+    #[must_use]
+    pub const fn has_moved_people(&self) -> bool {
+        !self.switches.is_empty()
     }
 
     /// The switch that stands: the last one.
@@ -288,7 +379,7 @@ pub fn title(environment: &str) -> String {
 pub fn headline(story: &Story) -> String {
     let environment = story.rollout.as_ref().map_or_else(String::new, |rollout| title(rollout.environment.as_str()));
     let what = match story.aim() {
-        Aim::Deploy => "deployment",
+        Aim::Deploy | Aim::Finish => "deployment",
         Aim::RollBack => "rollback",
         Aim::Promote => "promotion",
         Aim::MakeSafe => "clean-up",
@@ -299,17 +390,19 @@ pub fn headline(story: &Story) -> String {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
             Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),
         },
+        (Outcome::Healthy, Aim::Finish) => format!("✅ {environment} deployment finished: {} is stable", story.version_words()),
         (Outcome::Healthy, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => format!("✅ {environment} {what} complete"),
         (Outcome::Unchanged, _) if story.is_showing_only() && story.probes.is_empty() && story.planned > 0 => {
             format!("📋 Plan for {environment}: nothing was changed")
         }
         (Outcome::Unchanged, Aim::Deploy) => format!("✅ {environment} unchanged: it already runs this version"),
-        (Outcome::Unchanged, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => {
+        (Outcome::Unchanged, Aim::RollBack | Aim::Promote | Aim::Finish) => {
             format!("✅ {environment} unchanged: there was nothing to do")
         }
+        (Outcome::Unchanged, Aim::MakeSafe) => format!("🛟 {environment} is safe: nothing of the interrupted run is left"),
         (Outcome::RolledBack, Aim::RollBack) => format!("↩️ {environment} rolled back to {}", story.version_words()),
         (Outcome::RolledBack, Aim::MakeSafe) => format!("🛟 {environment} made safe: {} serves", story.version_words()),
-        (Outcome::RolledBack, Aim::Deploy | Aim::Promote) => format!("↩️ {environment} deployment rolled back"),
+        (Outcome::RolledBack, Aim::Deploy | Aim::Promote | Aim::Finish) => format!("↩️ {environment} deployment rolled back"),
         (Outcome::Held, _) => format!("⏸️ {environment} {what} held: a person must decide"),
         (Outcome::Failed, _) => format!("❌ {environment} {what} failed"),
         (Outcome::Refused, _) => format!("⛔ {environment} {what} refused: nothing was touched"),

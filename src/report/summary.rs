@@ -3,14 +3,18 @@
 
 use std::fmt::Write;
 
-use super::story::{self, Step, Story};
-use crate::{domain::Outcome, execute::Diagnosis};
+use super::story::{self, Ear, Heard, Step, Story};
+use crate::{
+    domain::{Outcome, Strategy},
+    execute::Diagnosis,
+    plan,
+};
 
 /// Log lines that the summary shows; the evidence file has all.
 const LOG_LINES: usize = 50;
 
-/// Characters of a digest that are shown: `sha256:` and twelve digits, as docker shows ids.
-const SHOWN_DIGEST: usize = 19;
+/// Digits of a digest that are shown: as many as docker shows of an id.
+const SHOWN_DIGITS: usize = 12;
 
 /// The summary of `story` so far.
 #[must_use]
@@ -39,6 +43,7 @@ pub fn render(story: &Story) -> String {
     if let Some(diagnosis) = &story.diagnosis {
         self::diagnosis(&mut page, diagnosis);
     }
+    told(&mut page, story);
     notes(&mut page, story);
     page
 }
@@ -67,24 +72,26 @@ fn facts(page: &mut String, story: &Story) {
         row("Before", code(previous.as_str()));
     }
     if let Some(switched) = story.current() {
-        row("Live", format!("{} ({})", text(switched.to.slot.as_str()), code(switched.to.instance.as_str())));
+        let version = story.runs(&switched.to.instance).map_or_else(String::new, |version| format!(", runs {}", code(version.as_str())));
+        row("Live", format!("{} ({}){version}", text(switched.to.slot.as_str()), code(switched.to.instance.as_str())));
     }
     row("Environment", text(rollout.environment.as_str()));
     if let Some(url) = &rollout.url {
         row("Address", link(url, url));
     }
-    if let Some(probe) = story.healthy_probe() {
+    if let Some(probe) = story.healthy_probe().filter(|_| !story.has_ended_badly()) {
         let path = url::Url::parse(&probe.url).map_or_else(|_| probe.url.clone(), |url| url.path().to_owned());
         row("Health", format!("{} → {}", code(&path), text(&story::answer(&probe.result))));
     }
     if let Some(end) = &story.end {
         row("Duration", story::duration(end.duration_ms));
     }
-    row("Instance", code(&format!("{}/{}", rollout.resource_group, rollout.instance)));
+    match rollout.strategy {
+        Strategy::Direct => row("Instance", code(&format!("{}/{}", rollout.resource_group, rollout.instance))),
+        Strategy::BlueGreen | Strategy::Canary => row("Resource group", code(&rollout.resource_group)),
+    }
     if let Some(image) = &story.image {
-        // Whole it is wider than a phone; the output `digest` and the evidence file have all of it.
-        let short: String = image.digest.as_str().chars().take(SHOWN_DIGEST).collect();
-        row("Digest", code(&format!("{short}…")));
+        row("Digest", code(&short_digests(image.digest.as_str())));
     }
     if let Some(sha) = &rollout.sha {
         let short = sha.get(..7).unwrap_or(sha);
@@ -102,25 +109,26 @@ fn facts(page: &mut String, story: &Story) {
 fn steps(page: &mut String, story: &Story) {
     let Some(plan) = &story.plan else { return };
     page.push_str("### Steps\n\n| | step | took |\n|---|---|---|\n");
-    for (step, state) in plan.steps.iter().zip(&story.steps) {
+    for (index, (step, state)) in plan.steps.iter().zip(&story.steps).enumerate() {
+        if index == story.planned {
+            page.push_str("| ↩️ | *taken back:* | |\n");
+        }
         let (mark, took) = match state {
             Step::Waiting => ("▫️", String::new()),
             Step::Running => ("⏳", "…".into()),
             Step::Done { duration_ms } => ("✅", story::duration(*duration_ms)),
             Step::Failed { duration_ms } => ("❌", story::duration(*duration_ms)),
         };
-        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&step.to_string()));
+        let why = if let plan::Step::DeleteInstance { why, .. } = step { format!(": {why}") } else { String::new() };
+        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&format!("{step}{why}")));
     }
     page.push('\n');
-    let changes: Vec<&String> = plan
-        .steps
-        .iter()
-        .flat_map(|step| match step {
-            crate::plan::Step::UpdateInstance { changes, .. } => changes.as_slice(),
-            crate::plan::Step::DeleteInstance { why, .. } => std::slice::from_ref(why),
-            _ => &[],
-        })
-        .collect();
+    let mut changes = Vec::new();
+    for step in &plan.steps {
+        if let plan::Step::UpdateInstance { changes: more, .. } = step {
+            changes.extend(more);
+        }
+    }
     if !changes.is_empty() {
         let _ = writeln!(page, "<details><summary>What changes ({})</summary>\n", changes.len());
         for change in changes {
@@ -130,30 +138,32 @@ fn steps(page: &mut String, story: &Story) {
     }
 }
 
+/// The smoke tests, those of each step together: first on the instance itself, then where people are. What they answered is
+/// folded, unless it is bad.
 fn smoke(page: &mut String, story: &Story) {
-    if story.smoke.is_empty() {
-        return;
-    }
-    page.push_str("### Smoke tests\n\n| | path | answer | took |\n|---|---|---|---|\n");
-    for test in &story.smoke {
-        let mark = if test.result.is_good() { "✅" } else { "❌" };
-        let _ = writeln!(
-            page,
-            "| {mark} | {} | {} | {} |",
-            code(&test.path),
-            text(&story::answer(&test.result)),
-            story::duration(test.result.latency_ms)
-        );
-    }
-    page.push('\n');
-    for test in story.smoke.iter().filter(|test| !test.result.excerpt.is_empty()) {
-        let open = if test.result.is_good() { "" } else { " open" };
-        let _ = writeln!(
-            page,
-            "<details{open}><summary>{} answered</summary>\n\n{}\n</details>\n",
-            html(&test.path),
-            fence(&test.result.excerpt)
-        );
+    for tests in story.smoke.chunk_by(|one, next| one.step == next.step) {
+        let step = tests.first().and_then(|test| story.plan.as_ref()?.steps.get(test.step));
+        let title = step.map_or_else(|| "Smoke tests".to_owned(), ToString::to_string);
+        let _ = writeln!(page, "### {}\n\n| | path | answer | took |\n|---|---|---|---|", text(&title));
+        for test in tests {
+            let mark = if test.result.is_good() { "✅" } else { "❌" };
+            let answer = text(&story::answer(&test.result));
+            let _ = writeln!(page, "| {mark} | {} | {answer} | {} |", code(&test.path), story::duration(test.result.latency_ms));
+        }
+        page.push('\n');
+        let (good, bad): (Vec<_>, Vec<_>) =
+            tests.iter().filter(|test| !test.result.excerpt.is_empty()).partition(|test| test.result.is_good());
+        for test in bad {
+            let (path, answer) = (html(&test.path), fence(&test.result.excerpt));
+            let _ = writeln!(page, "<details open><summary>{path} answered</summary>\n\n{answer}\n</details>\n");
+        }
+        if !good.is_empty() {
+            page.push_str("<details><summary>What they answered</summary>\n\n");
+            for test in good {
+                let _ = writeln!(page, "{}\n\n{}\n", code(&test.path), fence(&test.result.excerpt));
+            }
+            page.push_str("</details>\n\n");
+        }
     }
 }
 
@@ -200,7 +210,8 @@ fn diagnosis(page: &mut String, diagnosis: &Diagnosis) {
         if !instance.events.is_empty() {
             page.push_str("| Azure's event | times | |\n|---|---|---|\n");
             for event in instance.events.iter().rev().take(15).rev() {
-                let _ = writeln!(page, "| {} | {} | {} |", text(&event.name), event.count.max(1), text(&event.message));
+                let message = text(&short_digests(&event.message));
+                let _ = writeln!(page, "| {} | {} | {message} |", text(&event.name), event.count.max(1));
             }
             page.push('\n');
         }
@@ -214,6 +225,38 @@ fn diagnosis(page: &mut String, diagnosis: &Diagnosis) {
         let _ = writeln!(page, "- could not be read: {}", text(missing));
     }
     page.push('\n');
+}
+
+/// Who was told, and who was not: Slack alone where there is no incident to tell anybody of.
+fn told(page: &mut String, story: &Story) {
+    let calls_people = match story.rollout.as_ref().map(|rollout| rollout.strategy) {
+        None | Some(Strategy::Direct) => false,
+        Some(Strategy::BlueGreen | Strategy::Canary) => true,
+    };
+    let ears = story.audience.iter().filter(|(ear, _)| match ear {
+        Ear::Slack => true,
+        Ear::Incidents | Ear::PagerDuty | Ear::StatusPage => calls_people,
+    });
+    let (mut told, mut nothing, mut off, mut missed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (ear, heard) in ears {
+        let name = ear.as_str();
+        match heard {
+            Heard::Listening => {}
+            Heard::Told(what) => told.push(format!("{name}: {what}")),
+            Heard::Nothing => nothing.push(name.to_owned()),
+            Heard::Off(why) => off.push(format!("{name} ({why})")),
+            Heard::Missed => missed.push(name.to_owned()),
+        }
+    }
+    let parts = [("Told", told, "; "), ("Nothing to tell", nothing, ", "), ("Not reached", missed, ", "), ("Off", off, ", ")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, all, _)| !all.is_empty())
+        .map(|(word, all, between)| format!("**{word}**: {}", text(&all.join(between))))
+        .collect();
+    if !parts.is_empty() {
+        let _ = writeln!(page, "{}\n", parts.join(" · "));
+    }
 }
 
 fn notes(page: &mut String, story: &Story) {
@@ -287,8 +330,25 @@ fn link(name: &str, url: &str) -> String {
     }
 }
 
+/// `text` with its digests cut: whole they are wider than a phone; the output `digest` and the evidence file have all of them.
+fn short_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (digest, rest) = part.split_at_checked(digits).unwrap_or((part, ""));
+        short.push_str("sha256:");
+        match digest.get(..SHOWN_DIGITS) {
+            Some(first) if digits > SHOWN_DIGITS => short.extend([first, "…"]),
+            Some(_) | None => short.push_str(digest),
+        }
+        short.push_str(rest);
+    }
+    short
+}
+
 /// `text` in a code fence that nothing in it can end.
-fn fence(text: &str) -> String {
+pub(super) fn fence(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{text}\n{fence}")
@@ -316,6 +376,15 @@ mod tests {
             let fenced = fence(&given);
             let ticks: String = fenced.chars().take_while(|c| *c == '`').collect();
             prop_assert_eq!(fenced.lines().skip(1).filter(|line| line.starts_with(&ticks)).count(), 1);
+        }
+    }
+
+    #[test]
+    fn digests_are_cut_and_nothing_else_is() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(short_digests(&format!("pulled a@sha256:{digest}\" and b")), "pulled a@sha256:0123456789ab…\" and b");
+        for same in ["", "sha256:", "sha256:0123456789ab", "a sha256:zz sha256:é", "no digest"] {
+            assert_eq!(short_digests(same), same);
         }
     }
 

@@ -110,6 +110,7 @@ impl Terminal {
                     Aim::RollBack => format!("rollback to {}", story.version_words()),
                     Aim::Promote => "promotion of what is held".to_owned(),
                     Aim::MakeSafe => "making safe what an interrupted run left".to_owned(),
+                    Aim::Finish => "finishing what an interrupted run began".to_owned(),
                 };
                 let head = format!("{} {what} → {}", rollout.application, rollout.environment);
                 let head = self.styled(BOLD, &head);
@@ -191,12 +192,7 @@ impl Terminal {
                 self.line(at, &text);
             }
             Happening::Drained { from, after_ms, left, .. } => {
-                let left = match left {
-                    Some(0) => "no request arrives there any more".to_owned(),
-                    Some(left) => format!("{left} requests still arrived there at the last look: they come by another way than this name"),
-                    None => "its requests cannot be counted; the time to live has run out".to_owned(),
-                };
-                self.line(at, &format!("  {} after {}: {left}", from.instance, story::duration(*after_ms)));
+                self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
             Happening::Tick { tick, of, judgements, standby, .. } => {

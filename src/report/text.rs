@@ -1,6 +1,8 @@
 //! Texts that several displays share.
 
-use crate::execute::Diagnosis;
+use serde_json::Value;
+
+use crate::{domain::Masks, execute::Diagnosis};
 
 /// What was found out after a failure, line by line.
 pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Vec<String> {
@@ -23,4 +25,27 @@ pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Vec<String> {
         lines.extend(configuration.lines().map(|line| format!("  {line}")));
     }
     lines
+}
+
+/// `text` on one line, without control characters or what turns the direction of writing, at most `most` characters long (the
+/// last one an ellipsis where it was longer).
+pub(super) fn line(text: &str, most: usize) -> String {
+    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let words: String = text.chars().map(|c| if unseen(c) { ' ' } else { c }).collect();
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.chars().count() <= most { words } else { words.chars().take(most.saturating_sub(1)).chain(['…']).collect() }
+}
+
+/// Every text in `message` with the secrets that `masks` holds taken out.
+pub(super) fn scrub(mut message: Value, masks: &Masks) -> Value {
+    fn walk(value: &mut Value, masks: &Masks) {
+        match value {
+            Value::String(text) => *text = masks.scrub(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, masks)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, masks)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    walk(&mut message, masks);
+    message
 }

@@ -1,12 +1,19 @@
 //! Traffic and watches as people read them: a line a tick for the log, a table and charts for the summary. Shows, judges nothing.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
-use super::story::{self, Story, Tick};
+use jiff::Timestamp;
+
+use super::{
+    story::{self, Drained, Story, Tick},
+    summary::fence,
+};
 use crate::{
     config::{Bound, Quantity, Rule, Unit},
+    domain::Share,
     execute::{Arrived, HttpResult},
-    gate::{Judgement, Verdict},
+    gate::{Judgement, Subject, Verdict},
+    plan::Side,
 };
 
 /// Rows of the summary's table of samples.
@@ -15,11 +22,18 @@ const ROWS: usize = 12;
 /// Points of a chart: more than fit on a phone say nothing more.
 const POINTS: usize = 60;
 
+/// A chart in which the values stand out, in light and in dark: Mermaid draws the first line in its palest colour otherwise. Small
+/// enough to be read on a phone.
+const CHART: &str =
+    r##"%%{init: {"xyChart": {"width": 600, "height": 280}, "themeVariables": {"xyChart": {"plotColorPalette": "#2f81f7, #e5534b"}}}}%%"##;
+
 /// One look at arriving traffic: "100% of 212 requests arrive (100% is meant), endpoint Online, public address 200 OK".
 pub(super) fn arrival(arrived: &Arrived) -> String {
     let mut parts = Vec::new();
     match (arrived.realised, arrived.requests) {
-        (Some(share), Some(requests)) => parts.push(format!("{share} of {requests} requests arrive ({} is meant)", arrived.intended)),
+        (Some(share), Some(requests)) => {
+            parts.push(format!("{} of {requests} requests arrive ({} is meant)", coarse(share), arrived.intended));
+        }
         (None, Some(_)) => parts.push("no request arrived anywhere since the last look".to_owned()),
         (_, None) => parts.push("requests cannot be counted".to_owned()),
     }
@@ -28,6 +42,26 @@ pub(super) fn arrival(arrived: &Arrived) -> String {
         parts.push(format!("public address {}", story::answer(public)));
     }
     parts.join(", ")
+}
+
+/// To a tenth of a percent, downwards: what is not all never looks like it. Less than a tenth stays as it is.
+fn coarse(share: Share) -> Share {
+    const TENTH: u32 = 1000;
+    match share.ppm() {
+        ppm @ 0..TENTH => Share::from_ppm(ppm),
+        ppm => Share::from_ppm(ppm - ppm % TENTH),
+    }
+    .unwrap_or(share)
+}
+
+/// What was left of what nobody is sent to any more: "aci-staging-blue after 10 s: no request arrives there any more".
+pub(super) fn drained(from: &Side, after_ms: u64, left: Option<u64>) -> String {
+    let left = match left {
+        Some(0) => "no request arrives there any more".to_owned(),
+        Some(left) => format!("{left} requests still arrived there at the last look: they come by another way than this name"),
+        None => "its requests cannot be counted; the time to live has run out".to_owned(),
+    };
+    format!("{} after {}: {left}", from.instance, story::duration(after_ms))
 }
 
 /// A rule: "error-rate max 0 %, 2 in a row".
@@ -51,12 +85,12 @@ pub(super) fn is_calm(judgements: &[Judgement]) -> bool {
     judgements.iter().all(|judgement| judgement.verdict == Verdict::Pass)
 }
 
-/// A tick on one line: "12/180  error-rate 0 % ✓  latency-p99 45 ms ✓"; what is not a pass says why beneath.
+/// A tick on one line: "12/180  error-rate 0 % ✓  latency-p99 45 ms ✓  health ✓"; what is not a pass says why beneath.
 pub(super) fn tick_line(tick: u32, of: u32, judgements: &[Judgement], standby: Option<&HttpResult>) -> String {
     let mut line = format!("{tick}/{of}");
     for judgement in judgements {
-        let value = judgement.value.map_or_else(|| "–".to_owned(), |value| value.to_string());
-        let _ = write!(line, "  {} {value} {}", judgement.metric, mark(judgement.verdict));
+        let value = judgement.shown().map_or_else(String::new, |value| format!(" {value}"));
+        let _ = write!(line, "  {}{value} {}", judgement.metric, mark(judgement.verdict));
     }
     for judgement in judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
         let _ = write!(line, "\n    {judgement}");
@@ -81,7 +115,7 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
         return;
     }
     page.push_str("### Traffic\n\n");
-    for switched in &story.switches {
+    for (index, switched) in story.switches.iter().enumerate() {
         let from = switched.from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.slot.to_string());
         let line = format!(
             "{}: {from} → 100% {} ({}), acknowledged after {}",
@@ -91,12 +125,16 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
             story::duration(switched.took_ms)
         );
         let _ = writeln!(page, "- {}", text(&line));
-    }
-    if let Some(arrived) = &story.arrived {
-        let _ = writeln!(page, "- {}", text(&arrival(arrived)));
+        // Whether people arrive is looked at after the first: what is taken back was there before.
+        if let (0, Some(arrived)) = (index, &story.arrived) {
+            let _ = writeln!(page, "- {}", text(&arrival(arrived)));
+        }
     }
     if let Some(after) = story.safe_after_ms {
         let _ = writeln!(page, "- {}", text(&format!("traffic was safe again {} after the decision", story::duration(after))));
+    }
+    if let Some(Drained { from, after_ms, left }) = &story.drained {
+        let _ = writeln!(page, "- {}", text(&drained(from, *after_ms, *left)));
     }
     page.push('\n');
 }
@@ -110,6 +148,7 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
+        asked(page, story, last);
     }
     table(page, story, &text);
     for (index, rule) in story.rules.iter().enumerate() {
@@ -117,34 +156,71 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
     }
 }
 
+/// What was asked for the numbers that were not good, ready to be asked again.
+fn asked(page: &mut String, story: &Story, last: &Tick) {
+    let bad = last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass);
+    let queries: Vec<&str> = bad
+        .filter_map(|judgement| story.samples.iter().find(|sample| sample.metric == judgement.metric && sample.subject == Subject::New))
+        .map(|sample| sample.query.as_str())
+        .collect();
+    if !queries.is_empty() {
+        let _ = writeln!(page, "<details><summary>What was asked</summary>\n\n{}\n</details>\n", fence(&queries.join("\n")));
+    }
+}
+
 /// A table of samples: at most [`ROWS`] rows, each the worst of its part of the watch; the evidence file has them all.
 fn table(page: &mut String, story: &Story, text: &impl Fn(&str) -> String) {
     page.push_str("| after |");
     for rule in &story.rules {
-        let _ = write!(page, " {} |", text(&format!("{} {}", rule.metric, rule.bounds.iter().map(bound).collect::<Vec<_>>().join(" "))));
+        let _ = write!(page, " {}", text(rule.metric.as_str()));
+        for bound in rule.bounds.iter().map(bound) {
+            let _ = write!(page, "<br>{}", text(&bound));
+        }
+        page.push_str(" |");
     }
     page.push_str("\n|---|");
     page.push_str(&"---|".repeat(story.rules.len()));
     page.push('\n');
     for part in parts(&story.ticks, ROWS) {
         let Some(end) = part.last() else { continue };
-        let _ = write!(page, "| {} |", story::duration(end.after_ms));
+        let _ = write!(page, "| {} |", unbroken(&story::duration(end.after_ms)));
         for index in 0..story.rules.len() {
-            let worst = part.iter().filter_map(|tick| tick.judgements.get(index)).max_by_key(|judgement| severity(judgement.verdict));
-            let shown = worst.map_or_else(String::new, |judgement| {
-                let value = judgement.value.map_or_else(|| judgement.verdict.to_string(), |value| value.to_string());
-                let mark = match judgement.verdict {
-                    Verdict::Pass => "✅",
-                    Verdict::Breach => "❌",
-                    Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => "▫️",
-                };
-                format!("{mark} {value}")
-            });
-            let _ = write!(page, " {} |", text(&shown));
+            let _ = write!(page, " {} |", worst(part, index).map_or_else(String::new, |judgement| text(&cell(judgement))));
         }
         page.push('\n');
     }
     page.push('\n');
+}
+
+/// A judgement in the table: what is good is quiet, so that what is not is seen.
+fn cell(judgement: &Judgement) -> String {
+    let value = judgement.shown().map(|value| value.to_string());
+    let said = match judgement.verdict {
+        Verdict::Pass => value.unwrap_or_else(|| "good".into()),
+        Verdict::Breach => format!("❌ {}", value.unwrap_or_else(|| "not good".into())),
+        Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => format!("❔ {}", judgement.verdict),
+    };
+    unbroken(&said)
+}
+
+/// On one line, however narrow the table.
+fn unbroken(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
+/// The worst judgement of the `index`th rule in a part of the watch: by its verdict, then by its value.
+fn worst(part: &[Arc<Tick>], index: usize) -> Option<&Judgement> {
+    let judgements = part.iter().filter_map(|tick| tick.judgements.get(index));
+    judgements.max_by(|a, b| severity(a.verdict).cmp(&severity(b.verdict)).then(badness(a).total_cmp(&badness(b))))
+}
+
+/// How bad a value is: the larger the worse, the other way round where the bound is a least one.
+fn badness(judgement: &Judgement) -> f64 {
+    let value = judgement.value.map_or(0.0, |value| value.value);
+    match judgement.limit.map(|limit| limit.bound) {
+        Some(Bound::Min(_) | Bound::MinOfBaseline(_)) => -value,
+        Some(Bound::Max(_) | Bound::MaxOfBaseline(_)) | None => value,
+    }
 }
 
 const fn severity(verdict: Verdict) -> u8 {
@@ -166,8 +242,8 @@ fn parts(ticks: &[Arc<Tick>], most: usize) -> impl Iterator<Item = &[Arc<Tick>]>
 fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
     let points: Vec<Option<Quantity>> = parts(&story.ticks, POINTS)
         .map(|part| {
-            let values = part.iter().filter_map(|tick| tick.judgements.get(index)?.value);
-            values.max_by(|a, b| a.value.total_cmp(&b.value))
+            let judgements = part.iter().filter_map(|tick| tick.judgements.get(index)).filter(|judgement| judgement.value.is_some());
+            judgements.max_by(|a, b| badness(a).total_cmp(&badness(b)))?.value
         })
         .collect();
     let Some(unit) = points.iter().flatten().map(|quantity| quantity.unit).next() else { return };
@@ -190,21 +266,38 @@ fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
     let bound = limit.value * scale;
     let top = values.iter().copied().fold(bound, f64::max) * 1.2;
     let top = if top > 0.0 { top } else { 1.0 };
-    let (span, word) = span(story.ticks.last().map_or(0, |tick| tick.after_ms));
-    let list = |values: &mut dyn Iterator<Item = f64>| values.map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ");
+    let (Some(first), Some(end)) = (story.ticks.first(), story.ticks.last()) else { return };
+    if values.len() < 2 {
+        return;
+    }
+    // The moment of the switch is where the axis begins to count.
+    let switched = story.switches.iter().rev().map(|switched| switched.at).find(|at| *at <= first.at);
+    let (origin, what) = match switched {
+        Some(at) => (at, "the switch at"),
+        None => (first.at - Duration::from_millis(first.after_ms), "the watch began,"),
+    };
+    let since = |at: Timestamp| at.duration_since(origin).as_secs_f64();
+    let (length, word) = if since(end.at) >= 120.0 { (60.0, "minutes") } else { (1.0, "seconds") };
+    let origin = origin.strftime("%H:%M:%S UTC");
+    let list = |values: &mut dyn Iterator<Item = f64>| values.map(short).collect::<Vec<_>>().join(", ");
     let _ = writeln!(
         page,
-        "```mermaid\nxychart-beta\n    title \"{} (flat line: the bound, {limit})\"\n    x-axis \"{word} since the switch was verified\" 0 --> {span:.1}\n    \
-         y-axis \"{name}\" 0 --> {top:.3}\n    line [{}]\n    line [{}]\n```\n",
+        "```mermaid\n{CHART}\nxychart-beta\n    title \"{} (blue), bound {limit} (red)\"\n    x-axis \"{word} since {what} {origin}\" {:.1} --> {:.1}\n    \
+         y-axis \"{name}\" 0 --> {}\n    line [{}]\n    line [{}]\n```\n",
         rule.metric,
+        since(first.at) / length,
+        since(end.at) / length,
+        short(top),
         list(&mut values.iter().copied()),
         list(&mut std::iter::repeat_n(bound, values.len())),
     );
 }
 
-/// A time in the unit that suits it.
-fn span(milliseconds: u64) -> (f64, &'static str) {
-    // Hours of milliseconds are far below 2^53.
-    let seconds = milliseconds as f64 / 1000.0;
-    if seconds >= 120.0 { (seconds / 60.0, "minutes") } else { (seconds, "seconds") }
+/// A number of a chart: three decimals at most.
+fn short(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ struct Kept {
 impl Kept {
     fn add(&mut self, message: &str, parents: Value) -> String {
         let id = format!("{:040x}", self.commits.len() + 1);
+        // Ids go in, objects come out.
+        let parents: Vec<Value> = parents.as_array().into_iter().flatten().map(|id| json!({"sha": id})).collect();
         let commit = json!({"sha": id, "message": message, "tree": {"sha": "e".repeat(40)}, "parents": parents,
                             "committer": {"name": "GitHub", "date": "2026-11-24T12:00:00Z"}});
         self.commits.insert(id.clone(), commit);
@@ -40,7 +42,7 @@ impl Kept {
     }
 
     fn is_ancestor(&self, ancestor: &str, of: &str) -> bool {
-        let parent = |id: &String| self.commits[id]["parents"][0].as_str().map(str::to_owned);
+        let parent = |id: &String| self.commits[id]["parents"][0]["sha"].as_str().map(str::to_owned);
         std::iter::successors(Some(of.to_owned()), parent).any(|id| id == ancestor)
     }
 
@@ -192,7 +194,7 @@ async fn a_run_that_is_underway_keeps_its_lock_and_one_that_is_over_does_not() {
     github.kept().runs.insert("1".into(), ("completed", 1));
     let second = lock::claim(&github.client(), &claim(2, Takeover::Never)).await.expect("the run is over");
     for gone in [first, again] {
-        assert!(matches!(lock::check(&github.client(), &gone).await, Ok(Standing::Lost(Reading::Held(by))) if by.run == Some(RunId(2))));
+        assert!(matches!(lock::check(&github.client(), &gone).await, Ok(Standing::Taken(by)) if by.run == Some(RunId(2))));
         assert_eq!(lock::release(&github.client(), gone).await, Ok(Release::NotOurs));
     }
     assert_eq!(lock::check(&github.client(), &second).await, Ok(Standing::Ours), "what was not theirs they did not free");
@@ -205,11 +207,28 @@ async fn a_rollback_takes_the_lock_from_a_run_that_is_underway_and_that_run_find
     github.kept().runs.insert("1".into(), ("in_progress", 1));
     let rollback = lock::claim(&github.client(), &claim(2, Takeover::Deliberate)).await.expect("a rollback goes first");
     github.kept().runs.insert("2".into(), ("in_progress", 1));
-    assert!(matches!(lock::check(&github.client(), &deploy).await, Ok(Standing::Lost(Reading::Held(_)))));
+    assert!(matches!(lock::check(&github.client(), &deploy).await, Ok(Standing::Taken(_))));
     assert_eq!(lock::release(&github.client(), deploy).await, Ok(Release::NotOurs));
     assert_eq!(lock::check(&github.client(), &rollback).await, Ok(Standing::Ours));
     let error = lock::claim(&github.client(), &claim(3, Takeover::Deliberate)).await.expect_err("but not before another rollback");
     assert!(matches!(error, LockError::Taken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_run_finds_out_who_took_its_lock_also_when_they_are_done_or_nobody_was_it() {
+    let github = Github::good().await;
+    let deploy = lock::claim(&github.client(), &claim(1, Takeover::Never)).await.expect("it is free");
+    github.kept().runs.insert("1".into(), ("in_progress", 1));
+    let rollback = lock::claim(&github.client(), &claim(2, Takeover::Deliberate)).await.expect("a rollback goes first");
+    assert_eq!(lock::release(&github.client(), rollback).await, Ok(Release::Free));
+    assert!(matches!(lock::check(&github.client(), &deploy).await, Ok(Standing::Passed(by)) if by.run == Some(RunId(2))));
+
+    let tip = github.kept().branch.clone();
+    let frozen = github.kept().add("Freeze for the holidays", json!([tip]));
+    github.kept().branch = Some(frozen);
+    assert_eq!(lock::check(&github.client(), &deploy).await, Ok(Standing::Gone));
+    github.kept().branch = None;
+    assert_eq!(lock::check(&github.client(), &deploy).await, Ok(Standing::Gone));
 }
 
 #[tokio::test]

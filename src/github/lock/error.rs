@@ -20,7 +20,7 @@ pub enum Alive {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
     /// Another run has it.
-    #[error("another run has {environment}: {}", words(by))]
+    #[error("another run has {environment}: {}", by.words())]
     Taken {
         /// The environment.
         environment: EnvironmentName,
@@ -63,13 +63,6 @@ pub enum LockError {
         /// Why.
         why: String,
     },
-}
-
-fn words(by: &LockInfo) -> String {
-    let LockInfo { command, actor, taken_at, url, rollout, .. } = by;
-    let actor = actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
-    let where_ = url.clone().unwrap_or_else(|| format!("rollout {rollout}"));
-    format!("{command}{actor} since {}, {where_}", taken_at.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// The lock's branch of `environment`, without `refs/heads/`.

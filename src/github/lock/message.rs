@@ -68,6 +68,15 @@ pub(super) enum Content {
 }
 
 impl LockInfo {
+    /// Who it is, for people: "deploy by octocat since 2026-11-24 12:00:00 UTC, https://github.com/…".
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { command, actor, taken_at, url, rollout, .. } = self;
+        let actor = actor.as_ref().map_or_else(String::new, |actor| format!(" by {actor}"));
+        let where_ = url.clone().unwrap_or_else(|| format!("rollout {rollout}"));
+        format!("{command}{actor} since {}, {where_}", taken_at.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+
     /// The message of a commit by which this claim has the lock.
     pub(super) fn message(&self) -> String {
         let mut message = json!({"version": VERSION, "state": "held"});

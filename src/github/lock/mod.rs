@@ -30,4 +30,4 @@ mod requests;
 
 pub use error::{Alive, LockError};
 pub use message::{Claim, LockInfo, Takeover};
-pub use requests::{Held, Reading, Release, Standing, check, claim, read, release};
+pub use requests::{Claimed, Held, Reading, Release, Standing, check, claim, read, release};

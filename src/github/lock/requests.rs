@@ -44,6 +44,37 @@ impl Held {
     }
 }
 
+/// A lock that was taken, and whom to ask about it.
+#[derive(Debug)]
+pub struct Claimed {
+    client: Client,
+    held: Held,
+}
+
+impl Claimed {
+    /// `held`, which was taken by `client`.
+    #[must_use]
+    pub const fn new(client: Client, held: Held) -> Self {
+        Self { client, held }
+    }
+
+    /// Whether it is still had. One call where it is.
+    ///
+    /// # Errors
+    /// [`LockError::Forbidden`] or [`LockError::Unavailable`].
+    pub async fn check(&self) -> Result<Standing, LockError> {
+        check(&self.client, &self.held).await
+    }
+
+    /// Gives it back, unless somebody else has taken it over.
+    ///
+    /// # Errors
+    /// [`LockError`]; the lock is then free when this run is over.
+    pub async fn release(self) -> Result<Release, LockError> {
+        release(&self.client, self.held).await
+    }
+}
+
 /// What is found in a lock by looking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
@@ -60,8 +91,12 @@ pub enum Reading {
 pub enum Standing {
     /// It is.
     Ours,
-    /// It is not: change nothing more.
-    Lost(Reading),
+    /// Another run has it: change nothing more.
+    Taken(Box<LockInfo>),
+    /// Another run had it, and has given it back.
+    Passed(Box<LockInfo>),
+    /// Somebody took it away: the branch is gone, or holds something else.
+    Gone,
 }
 
 /// How giving a lock back ended.
@@ -158,10 +193,29 @@ pub async fn check(client: &Client, held: &Held) -> Result<Standing, LockError> 
         match (found, wait) {
             // Not there yet, or not there any more.
             (None, Some(wait)) => tokio::time::sleep(wait).await,
-            (None, None) | (Some(_), _) => break,
+            (None, None) => return Ok(Standing::Gone),
+            (Some(found), _) => return instead(client, held, &found).await,
         }
     }
-    read(client, &held.environment).await.map(Standing::Lost)
+    Ok(Standing::Gone)
+}
+
+/// Who has the lock instead of `held`, or had it before it was given back at `tip`.
+async fn instead(client: &Client, held: &Held, tip: &Sha) -> Result<Standing, LockError> {
+    let environment = &held.environment;
+    let Commit { message, parents, .. } = commit(client, environment, tip).await?;
+    let before = match message::read(&message, environment) {
+        Content::Held(by) => return Ok(Standing::Taken(by)),
+        // Whoever gives it back puts that upon their own commit.
+        Content::Free => parents.into_iter().next().filter(|parent| parent.sha != held.own.commit),
+        Content::Unreadable => None,
+    };
+    let Some(before) = before else { return Ok(Standing::Gone) };
+    let Commit { message, .. } = commit(client, environment, &before.sha).await?;
+    Ok(match message::read(&message, environment) {
+        Content::Held(by) => Standing::Passed(by),
+        Content::Free | Content::Unreadable => Standing::Gone,
+    })
 }
 
 /// Gives the lock back, unless somebody else has taken it over.
@@ -223,6 +277,8 @@ struct Commit {
     message: String,
     tree: Object,
     committer: Option<Signature>,
+    #[serde(default)]
+    parents: Vec<Object>,
 }
 
 #[derive(Deserialize)]
@@ -240,11 +296,15 @@ async fn tip(client: &Client, environment: &EnvironmentName) -> Result<Option<Sh
     read_answer::<Reference>(environment, "read", &answer).map(|reference| Some(reference.object.sha))
 }
 
-async fn look(client: &Client, environment: &EnvironmentName) -> Result<Tip, LockError> {
-    let Some(sha) = tip(client, environment).await? else { return Ok(Tip::Absent) };
+async fn commit(client: &Client, environment: &EnvironmentName, sha: &Sha) -> Result<Commit, LockError> {
     let path = ["git", "commits", sha.as_str()];
     let answer = client.ask(Method::GET, &path, &[], None, Repeat::Always).await.map_err(|error| unavailable(environment, &error))?;
-    let Commit { message, tree, committer } = read_answer(environment, "read", &answer)?;
+    read_answer(environment, "read", &answer)
+}
+
+async fn look(client: &Client, environment: &EnvironmentName) -> Result<Tip, LockError> {
+    let Some(sha) = tip(client, environment).await? else { return Ok(Tip::Absent) };
+    let Commit { message, tree, committer, .. } = commit(client, environment, &sha).await?;
     let content = message::read(&message, environment);
     Ok(Tip::At { sha, tree: tree.sha, committed: committer.and_then(|committer| committer.date), content })
 }

@@ -219,7 +219,9 @@ impl<'a> World<'a> {
             image,
             sha: match aim {
                 Aim::Deploy => None,
-                Aim::RollBack | Aim::Promote | Aim::MakeSafe => self.instance(subject.slot).and_then(|instance| instance.tags.sha.clone()),
+                Aim::RollBack | Aim::Promote | Aim::MakeSafe | Aim::Finish => {
+                    self.instance(subject.slot).and_then(|instance| instance.tags.sha.clone())
+                }
             },
             previous,
             subject: subject.instance.clone(),
@@ -286,16 +288,38 @@ impl<'a> World<'a> {
         match self.instance(slot).zip(wanted.comparison(slot)) {
             // It was proven once, and its role would go on saying so.
             Some((found, _)) if !is_unproven(found) => {
-                vec![delete(&side, "it is left over from an earlier release"), Step::CreateInstance { instance: side.instance }]
+                let mut steps = self.give_up(slot, "it is left over from an earlier release");
+                steps.push(Step::CreateInstance { instance: side.instance });
+                steps
             }
-            existing => change(&side.instance, existing)
-                .into_iter()
-                .map(|step| match step {
-                    Step::KeepInstance { instance } => Step::ContinueInstance { instance },
-                    other => other,
-                })
-                .collect(),
+            existing => {
+                let steps: Vec<Step> = change(&side.instance, existing)
+                    .into_iter()
+                    .map(|step| match step {
+                        Step::KeepInstance { instance } => Step::ContinueInstance { instance },
+                        other => other,
+                    })
+                    .collect();
+                let disturbs = existing.is_some() && steps.iter().any(Step::is_change);
+                let drain = if disturbs { self.drain_if_left(slot) } else { None };
+                drain.into_iter().chain(steps).collect()
+            }
         }
+    }
+
+    /// Deletes a version that served once and was left over: whoever still holds its address is waited for, because nobody knows
+    /// when people were sent elsewhere.
+    fn give_up(&self, slot: Slot, why: &str) -> Vec<Step> {
+        let side = self.side(slot);
+        vec![Step::Drain { from: side.clone() }, delete(&side, why)]
+    }
+
+    /// The wait for whoever still holds the address of an unproven version in `slot`, where the last switch may have been away from
+    /// it: it was not the one that brought what is live.
+    fn drain_if_left(&self, slot: Slot) -> Option<Step> {
+        let last = self.observed.profile.as_ref().and_then(|profile| profile.tags.rollout.as_ref())?;
+        let live = self.instance(slot.other()).and_then(|live| live.tags.rollout.as_ref());
+        (live != Some(last)).then(|| Step::Drain { from: self.side(slot) })
     }
 }
 
@@ -355,7 +379,7 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
             let mut steps =
                 vec![Step::KeepInstance { instance: live.instance.clone() }, world.await_health(&live, world.environment.health.retries)];
             steps.extend(world.public_smoke());
-            steps.extend(standby.map(|standby| delete(standby, "it is left over from an earlier release")));
+            steps.extend(standby.into_iter().flat_map(|standby| world.give_up(standby.slot, "it is left over from an earlier release")));
             world.plan(Aim::Deploy, image, &live, steps, notices)
         }
         (Some(_), _) if is_same => {
@@ -433,47 +457,67 @@ pub fn rollback(world: &World<'_>, version: Option<&Version>) -> Result<Plan, Fa
         }
     };
     let (new, old) = (world.side(live), world.side(live.other()));
-    let begun = world.instance(live.other()).is_some_and(is_unproven);
-    if world.is_proven(live) && begun {
+    if is_begun(world, live.other()) {
+        is_what_was_named(world, live, version)?;
         // A rollout that has not come to its switch: people are on the old version, and stay there.
-        let steps = vec![world.await_health(&new, ROLLBACK_PROBES), delete(&old, "its rollout was called off")];
+        let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES)];
+        steps.extend(world.drain_if_left(old.slot));
+        steps.push(delete(&old, "its rollout was called off"));
+        steps.extend(mark_unproven(world, live));
         return Ok(world.plan(Aim::RollBack, image_of(world, live), &new, steps, Vec::new()));
     }
-    let Some(standby) = world.instance(live.other()) else {
+    if world.instance(live.other()).is_none() {
         return Err(nothing_to_go_back_to(world, live));
-    };
-    if let (Some(wanted), Some(there)) = (version, &standby.tags.version)
-        && wanted != there
-    {
-        return Err(world
-            .failure(format!("{} can go back to {there}, which still runs, and not to {wanted}", world.environment.name))
-            .next("leave the input `version` out to go back to what still runs")
-            .next(format!(
-                "or deploy it; it goes through the gates: command: deploy, environment: {}, version: {wanted}",
-                world.environment.name
-            )));
     }
+    is_what_was_named(world, live.other(), version)?;
     let mut steps =
         vec![world.await_health(&old, ROLLBACK_PROBES), world.switch(&old, Some(&new), None), Step::Drain { from: new.clone() }];
     steps.extend(world.instance(live).map(|_| delete(&new, "a rollback was asked for")));
     steps.extend(world.public_smoke());
-    // A version that was taken back to is trusted again, whatever its role said.
-    if world.instance(live.other()).is_some_and(is_unproven) {
-        steps.push(Step::MarkStable { instance: old.instance.clone() });
-    }
+    steps.extend(mark_unproven(world, live.other()));
     Ok(world.plan(Aim::RollBack, image_of(world, live.other()), &old, steps, Vec::new()))
 }
 
+/// Whether `slot`, where nobody is sent, holds what a rollout began and has not switched to. One whose version live came after is
+/// what was live before, also where it never proved itself.
+fn is_begun(world: &World<'_>, slot: Slot) -> bool {
+    let live = world.instance(slot.other());
+    let came_after = |instance: &Instance| {
+        let before = live.filter(|live| is_unproven(live)).and_then(|live| live.tags.previous.as_ref());
+        before.is_some() && before == instance.tags.version.as_ref()
+    };
+    world.instance(slot).is_some_and(|instance| is_unproven(instance) && !came_after(instance))
+}
+
+/// A version that was taken back to is trusted again, whatever its role said.
+fn mark_unproven(world: &World<'_>, slot: Slot) -> Option<Step> {
+    world.instance(slot).filter(|instance| is_unproven(instance)).map(|instance| Step::MarkStable { instance: instance.name.clone() })
+}
+
+/// Refuses where a version was named and `slot`, which is what a rollback comes to, does not run it.
+fn is_what_was_named(world: &World<'_>, slot: Slot, version: Option<&Version>) -> Result<(), Failure> {
+    let there = world.instance(slot).and_then(|instance| instance.tags.version.as_ref());
+    let Some(wanted) = version.filter(|wanted| there != Some(*wanted)) else { return Ok(()) };
+    let name = &world.environment.name;
+    let what = there.map_or_else(|| format!("what runs in {}, whose version is not known", world.side(slot).instance), ToString::to_string);
+    Err(world
+        .failure(format!("{name} can go back to {what}, which still runs, and not to {wanted}"))
+        .next("leave the input `version` out to go back to what still runs")
+        .next(format!("or deploy it; it goes through the gates: command: deploy, environment: {name}, version: {wanted}")))
+}
+
 fn nothing_to_go_back_to(world: &World<'_>, live: Slot) -> Failure {
-    let runs = world.instance(live).and_then(|instance| instance.tags.version.as_ref()).map_or("its version", Version::as_str);
-    let failure =
-        world.failure(format!("only {runs} runs in {}: the version before was deleted when it had proved itself", world.environment.name));
-    match world.instance(live).and_then(|instance| instance.tags.previous.as_ref()) {
-        Some(previous) => failure.next(format!(
-            "deploy the version before; it goes through the same gates: command: deploy, environment: {}, version: {previous}",
-            world.environment.name
-        )),
-        None => failure.next(format!("deploy a version by name: command: deploy, environment: {}, version: TAG", world.environment.name)),
+    let (live, name) = (world.instance(live), &world.environment.name);
+    let runs = live.and_then(|instance| instance.tags.version.as_ref()).map_or("its version", Version::as_str);
+    match live.and_then(|instance| instance.tags.previous.as_ref()) {
+        Some(previous) => world
+            .failure(format!("only {runs} runs in {name}: the version before, {previous}, was deleted when it had proved itself"))
+            .next(format!(
+                "deploy the version before; it goes through the same gates: command: deploy, environment: {name}, version: {previous}"
+            )),
+        None => world
+            .failure(format!("only {runs} runs in {name}, and no version before it is known"))
+            .next(format!("deploy a version by name: command: deploy, environment: {name}, version: TAG")),
     }
 }
 
@@ -506,11 +550,13 @@ pub fn promote(world: &World<'_>) -> Result<Plan, Failure> {
 }
 
 /// The plan that makes safe what an interrupted run left: people back on what was proven, what was not is gone. Without steps
-/// where everything is safe already.
+/// where everything is safe already. `left` is what the run was for; it and the world's rollout say whose work this is:
+/// - a rollout whose version carries it, proven, is finished (aim `Finish`);
+/// - a rollback whose switch was made is finished, and one whose switch was not is made again (aim `RollBack`).
 ///
 /// # Errors
 /// A refusal when nobody can tell what is live.
-pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
+pub fn make_safe(world: &World<'_>, left: Aim) -> Result<Plan, Failure> {
     let live = match world.live()? {
         Live::Slot(slot) => slot,
         Live::Both => return Err(world.ambiguous()),
@@ -521,6 +567,15 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
             let subject = world.side(Slot::Blue);
             return Ok(world.plan(Aim::MakeSafe, None, &subject, steps, Vec::new()));
         }
+    };
+    let is_switched_by_it = world.observed.profile.as_ref().is_some_and(|profile| profile.tags.rollout.as_ref() == Some(world.rollout));
+    let is_its_version = world.instance(live).is_some_and(|instance| instance.tags.rollout.as_ref() == Some(world.rollout));
+    let aim = match left {
+        // By their roles alone it would be the other one that had to go.
+        Aim::RollBack if !is_switched_by_it && world.is_proven(live) && world.is_way_back(live.other()) => return rollback(world, None),
+        Aim::RollBack if is_switched_by_it => Aim::RollBack,
+        Aim::Deploy | Aim::Promote | Aim::Finish if is_its_version && world.is_proven(live) => Aim::Finish,
+        Aim::Deploy | Aim::Promote | Aim::Finish | Aim::RollBack | Aim::MakeSafe => Aim::MakeSafe,
     };
     let (new, old) = (world.side(live), world.side(live.other()));
     let is_unproven_live = world.instance(live).is_some_and(is_unproven);
@@ -536,9 +591,14 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
                 delete(&new, "its rollout was interrupted"),
             ],
         ),
-        Some(standby) if !is_unproven_live || is_unproven(standby) => {
-            let why = if is_unproven(standby) { "its rollout was interrupted" } else { "the new version is stable" };
-            (live, vec![delete(&old, why)])
+        Some(standby) if is_unproven(standby) => {
+            (live, world.drain_if_left(old.slot).into_iter().chain([delete(&old, "its rollout was interrupted")]).collect())
+        }
+        // What could be gone back to is given up only while what serves is well.
+        Some(_) if !is_unproven_live => {
+            let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES)];
+            steps.extend(world.give_up(old.slot, "it is left over: people are on a version that is stable"));
+            (live, steps)
         }
         Some(_) | None => {
             if is_unproven_live {
@@ -547,7 +607,53 @@ pub fn make_safe(world: &World<'_>) -> Result<Plan, Failure> {
             (live, Vec::new())
         }
     };
-    Ok(world.plan(Aim::MakeSafe, image_of(world, subject), &world.side(subject), steps, notices))
+    Ok(world.plan(aim, image_of(world, subject), &world.side(subject), steps, notices))
+}
+
+/// Why only a person can say how to go on from here, where that is so: a rollout is held, or an interrupted one left people on
+/// a version that never passed its watch, with nothing to go back to.
+///
+/// # Errors
+/// A refusal when nobody can tell what is live.
+pub fn for_a_person(world: &World<'_>) -> Result<Option<Stuck>, Failure> {
+    let held = |slot| {
+        let instance = world.instance(slot).filter(|instance| is_unproven(instance))?;
+        instance.tags.held.as_ref().map(|why| Stuck::Held { why: why.clone() })
+    };
+    if let Some(held) = Slot::BOTH.into_iter().find_map(held) {
+        return Ok(Some(held));
+    }
+    Ok(match world.live()? {
+        Live::Slot(live) if world.instance(live).is_some_and(is_unproven) && !world.is_way_back(live.other()) => Some(Stuck::Unproven),
+        Live::Slot(_) | Live::Nowhere | Live::Both => None,
+    })
+}
+
+/// The instance whose rollout did not end, where there is one: that of an unproven version or, where all are proven, what is live.
+///
+/// # Errors
+/// A refusal when nobody can tell what is live.
+pub fn left<'a>(world: &World<'a>) -> Result<Option<&'a Instance>, Failure> {
+    let unproven = || Slot::BOTH.into_iter().filter_map(|slot| world.instance(slot)).find(|instance| is_unproven(instance));
+    Ok(match world.live()? {
+        Live::Slot(live) => match world.instance(live) {
+            Some(instance) if is_unproven(instance) => Some(instance),
+            other => unproven().or(other),
+        },
+        Live::Nowhere | Live::Both => unproven(),
+    })
+}
+
+/// Why only a person can say how to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stuck {
+    /// A rollout is held.
+    Held {
+        /// Why, as it was written on the instance.
+        why: String,
+    },
+    /// People are on a version that never passed its watch, and there is nothing to go back to.
+    Unproven,
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl Model {
 
     fn make_safe(&self, environment: &Environment) -> Result<Plan, Failure> {
         let observed = self.observed(environment);
-        self.world(environment, &observed, super::make_safe)
+        self.world(environment, &observed, |world| super::make_safe(world, Aim::Deploy))
     }
 
     fn rollback(&self, environment: &Environment) -> Result<Plan, Failure> {
@@ -271,6 +271,167 @@ fn an_unproven_version_that_serves_gives_way_to_another_only_after_people_went_b
     Mark aci-green stable
     Delete aci-blue
     ");
+}
+
+/// People are on green, which the rollout `staging-1-1` or another brought there; blue stands by.
+fn switched(green: Role) -> Model {
+    let mut model = usual();
+    model.instances.insert(Slot::Green, Runs { version: NEW.into(), role: Some(green), provisioning: Provisioning::Succeeded });
+    model.endpoints = Some(BTreeMap::from([(Slot::Blue, EndpointState::Disabled), (Slot::Green, EndpointState::Enabled)]));
+    model
+}
+
+#[test]
+fn what_is_left_is_finished_or_made_safe_by_whose_work_it_is() {
+    let environment = environment("");
+    let (mine, other): (RolloutId, RolloutId) = ("staging-1-1".parse().expect("an id"), "staging-2-1".parse().expect("an id"));
+    // What the run was for, green's role and rollout, and the rollout that switched last; then the plan's aim and steps.
+    let cases = [
+        (
+            Aim::Deploy,
+            Role::Stable,
+            &mine,
+            &mine,
+            Aim::Finish,
+            ["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"].as_slice(),
+        ),
+        (
+            Aim::Promote,
+            Role::Stable,
+            &mine,
+            &other,
+            Aim::Finish,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
+        (
+            Aim::Deploy,
+            Role::Stable,
+            &other,
+            &other,
+            Aim::MakeSafe,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
+        (
+            Aim::Deploy,
+            Role::Canary,
+            &mine,
+            &mine,
+            Aim::MakeSafe,
+            &[
+                "Health of aci-blue: GET /health",
+                "Switch tm: 100% to blue (aci-blue)",
+                "Wait until aci-green is drained",
+                "Delete aci-green",
+            ],
+        ),
+        // A rollback that had not come to its switch goes back all the same, although green is as trusted as blue …
+        (
+            Aim::RollBack,
+            Role::Stable,
+            &other,
+            &other,
+            Aim::RollBack,
+            &[
+                "Health of aci-blue: GET /health",
+                "Switch tm: 100% to blue (aci-blue)",
+                "Wait until aci-green is drained",
+                "Delete aci-green",
+                "Smoke tests on https://s.example",
+            ],
+        ),
+        // … and one that had is not taken back.
+        (
+            Aim::RollBack,
+            Role::Stable,
+            &other,
+            &mine,
+            Aim::RollBack,
+            &["Health of aci-green: GET /health", "Wait until aci-blue is drained", "Delete aci-blue"],
+        ),
+    ];
+    for (left, role, brought, switched_by, aim, steps) in cases {
+        let model = switched(role);
+        let mut observed = model.observed(&environment);
+        for instance in observed.instances.iter_mut().filter(|instance| instance.name.as_str() == "aci-green") {
+            instance.tags.rollout = Some(brought.clone());
+        }
+        observed.profile.iter_mut().for_each(|profile| profile.tags.rollout = Some(switched_by.clone()));
+        let plan = model.world(&environment, &observed, |world| super::make_safe(world, left)).expect("a plan");
+        assert_eq!(
+            (plan.aim, words(&plan)),
+            (aim, steps.iter().map(ToString::to_string).collect()),
+            "{left:?} {role:?} {brought} {switched_by}"
+        );
+    }
+}
+
+/// Neither version ever proved itself: which of them came after is what says where back is.
+#[test]
+fn a_rollback_goes_to_an_unproven_version_only_where_people_came_from_it() {
+    let environment = environment("");
+    let mut model = switched(Role::Canary);
+    model.instances.get_mut(&Slot::Blue).expect("blue").role = Some(Role::Canary);
+    let rollback = |previous: Option<&str>| {
+        let mut observed = model.observed(&environment);
+        for instance in observed.instances.iter_mut().filter(|instance| instance.name.as_str() == "aci-green") {
+            instance.tags.previous = previous.map(|version| version.parse().expect("a version"));
+        }
+        words(&model.world(&environment, &observed, |world| super::rollback(world, None)).expect("a plan"))
+    };
+    let back =
+        ["Health of aci-blue: GET /health", "Switch tm: 100% to blue (aci-blue)", "Wait until aci-green is drained", "Delete aci-green"];
+    assert_eq!(rollback(Some("main-0000000"))[..4], back);
+    let called_off = ["Health of aci-green: GET /health", "Delete aci-blue", "Mark aci-green stable"];
+    assert_eq!(
+        (rollback(Some("main-1111111")), rollback(None)),
+        (called_off.map(String::from).into(), called_off.map(String::from).into())
+    );
+}
+
+/// A version that nobody met can go at once; one that people may have left a moment ago goes when no resolver sends them there.
+#[test]
+fn what_people_may_have_left_just_now_is_drained_first() {
+    let environment = environment("");
+    let mut model = usual();
+    model
+        .instances
+        .insert(Slot::Green, Runs { version: "main-1111111".into(), role: Some(Role::Canary), provisioning: Provisioning::Succeeded });
+    let (older, last): (RolloutId, RolloutId) = ("staging-1-1".parse().expect("an id"), "staging-2-1".parse().expect("an id"));
+    let image = image();
+    let update = Comparison::InPlace(vec!["image".into()]);
+    for (switched_last, waits) in [(None, false), (Some(&older), false), (Some(&last), true)] {
+        let mut observed = model.observed(&environment);
+        observed
+            .instances
+            .iter_mut()
+            .filter(|instance| instance.name.as_str() == "aci-blue")
+            .for_each(|blue| blue.tags.rollout = Some(older.clone()));
+        observed.profile.iter_mut().for_each(|profile| profile.tags.rollout = switched_last.cloned());
+        model.world(&environment, &observed, |world| {
+            let wanted = Wanted { image: &image, blue: None, green: Some(&update) };
+            let plans = [super::make_safe(world, Aim::Deploy), super::rollback(world, None), super::deploy(world, &wanted, Vec::new())];
+            for plan in plans.map(|plan| words(&plan.expect("a plan"))) {
+                assert_eq!(plan.contains(&"Wait until aci-green is drained".to_owned()), waits, "{switched_last:?}: {plan:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn only_a_person_decides_of_what_is_held_or_has_no_way_back() {
+    let environment = environment("");
+    let stuck = |model: &Model, held: Option<&str>| {
+        let mut observed = model.observed(&environment);
+        observed.instances.iter_mut().for_each(|instance| instance.tags.held = held.map(str::to_owned));
+        model.world(&environment, &observed, for_a_person).expect("it can be told what is live")
+    };
+    assert_eq!(stuck(&usual(), None), None);
+    assert_eq!(stuck(&switched(Role::Canary), None), None, "people can go back");
+    assert_eq!(stuck(&switched(Role::Canary), Some("no data")), Some(Stuck::Held { why: "no data".into() }));
+    assert_eq!(stuck(&switched(Role::Stable), Some("no data")), None, "what is stable is held no more");
+    let mut alone = switched(Role::Canary);
+    alone.instances.remove(&Slot::Blue);
+    assert_eq!(stuck(&alone, None), Some(Stuck::Unproven));
 }
 
 fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {
