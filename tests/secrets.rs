@@ -23,8 +23,8 @@ const LINES: [&str; 6] = [
 /// Every secret of a run: the container's, and the tokens that it works with.
 fn secrets(world: &World) -> Vec<String> {
     let info = world.info();
-    let tokens =
-        ["client-secret", "github-token", "registry-password", "slack-bot-token"].map(|name| info[name].as_str().expect(name).to_owned());
+    let tokens = ["client-secret", "github-token", "registry-password", "slack-bot-token", "pagerduty-routing-key", "status-page-token"]
+        .map(|name| info[name].as_str().expect(name).to_owned());
     LINES.map(str::to_owned).into_iter().chain(tokens).collect()
 }
 

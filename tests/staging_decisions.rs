@@ -7,9 +7,9 @@ mod common;
 #[path = "common/staging.rs"]
 mod staging;
 
-use common::{binary, changes, run, world};
+use common::{binary, changes, run};
 use sandbox::{Behaviour, Fault, Finished, Health, Recorded, RunSpec, Slot, Staging, Who, World, runner};
-use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, PROFILE, alone, live, people, seed, serving, tags};
+use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, PROFILE, alone, found, live, merge, people, seed, serving, tags, world};
 
 /// The runbook's `gh workflow run ci-cd-enterprise.yml -f environment=staging -r main`, in a run of its own.
 fn rollback(world: &World) -> RunSpec {
@@ -22,7 +22,7 @@ fn decide(world: &World, inputs: &[(&str, &str)]) -> RunSpec {
 
 /// A release that is watched for longer than any test lasts.
 fn long_release(world: &World) -> RunSpec {
-    let spec = RunSpec::push_main(world);
+    let spec = merge(world);
     RunSpec { config: spec.config.replace("for: 600ms", "for: 600s"), ..spec }
 }
 
@@ -104,7 +104,7 @@ async fn a_rollback_before_the_switch_calls_the_release_off() {
 /// A release that waits for green to be healthy, which it is not.
 async fn waiting(world: &World) -> runner::Running {
     world.behave(Who::version(NOW), Behaviour::default().with_health(Health::Failing));
-    let spec = RunSpec::push_main(world);
+    let spec = merge(world);
     until(world, &RunSpec { config: spec.config.replace("retries: 10", "retries: 10000"), ..spec }, is_probed).await
 }
 
@@ -112,6 +112,14 @@ async fn waiting(world: &World) -> runner::Running {
 fn lock(world: &World) -> String {
     let tip = world.git_refs().get("refs/heads/deploy-action-lock/staging").cloned().unwrap_or_default();
     world.commit_message(&tip).unwrap_or_default()
+}
+
+/// A rollback that has the lock, cannot reach Azure, and stands still.
+async fn begun_rollback(world: &World) -> runner::Running {
+    let spec = rollback(world).with("azure-authority-host", "https://localhost:1");
+    let back = until(world, &spec, |_| lock(world).contains(r#""command":"rollback""#)).await;
+    back.signal("STOP").await.expect("kill");
+    back
 }
 
 /// The lock is asked before each change: a release that a rollback took over stops, whatever became of the rollback, and
@@ -127,9 +135,7 @@ async fn a_release_whose_lock_was_taken_over_does_not_switch() {
             assert_eq!(ending(&back), (Some(1), "refused"), "{}", back.stdout);
             None
         } else {
-            // It has the lock, and cannot reach Azure.
-            let spec = rollback(&world).with("azure-authority-host", "https://localhost:1");
-            Some(until(&world, &spec, |_| lock(&world).contains(r#""command":"rollback""#)).await)
+            Some(begun_rollback(&world).await)
         };
         world.behave(Who::version(NOW), Behaviour::default());
         let released = end(releasing).await;
@@ -149,10 +155,12 @@ async fn a_release_whose_lock_was_taken_over_during_the_watch_changes_nothing_mo
     let world = world().await;
     seed(&world).await;
     let load = people(&world).await;
-    let spec = RunSpec::push_main(&world);
-    let releasing = until(&world, &RunSpec { config: spec.config.replace("for: 600ms", "for: 1500ms"), ..spec }, is_watched).await;
-    let spec = rollback(&world).with("azure-authority-host", "https://localhost:1");
-    let back = until(&world, &spec, |_| lock(&world).contains(r#""command":"rollback""#)).await;
+    let spec = merge(&world);
+    let releasing = until(&world, &RunSpec { config: spec.config.replace("for: 600ms", "for: 3s"), ..spec }, is_watched).await;
+    // It stands still until it has lost the lock, so that it is sure to find out at its end.
+    releasing.signal("STOP").await.expect("kill");
+    let back = begun_rollback(&world).await;
+    releasing.signal("CONT").await.expect("kill");
     let released = end(releasing).await;
     drop(back);
     assert_eq!(ending(&released), (Some(1), "rolled-back"), "{}", released.stdout);
@@ -170,7 +178,7 @@ async fn after_the_end_a_rollback_is_refused_and_names_the_version_to_deploy() {
     let world = world().await;
     seed(&world).await;
     let load = people(&world).await;
-    let released = run(&world, &RunSpec::push_main(&world)).await;
+    let released = run(&world, &merge(&world)).await;
     assert_eq!(released.code, Some(0), "{}", released.stdout);
     load.stop().await;
     let before = changes(&world).len();
@@ -203,7 +211,7 @@ fn both() -> Staging {
 async fn a_rollback_goes_to_the_version_that_is_named_or_to_none() {
     for (named, is_there) in [(BEFORE, true), ("main-0000000", false), (NOW, false)] {
         let world = world().await;
-        world.seed(&both()).await.expect("seeded");
+        found(&world, both()).await;
         let load = people(&world).await;
         let back = run(&world, &decide(&world, &[("environment", "staging"), ("version", named)])).await;
         let seen = load.stop().await;
@@ -239,7 +247,7 @@ fn unproven(version: &str) -> sandbox::seed::Runs {
 #[tokio::test]
 async fn a_dry_run_of_a_rollback_shows_its_plan_and_writes_nothing_anywhere() {
     let world = world().await;
-    world.seed(&both()).await.expect("seeded");
+    found(&world, both()).await;
     let back = run(&world, &rollback(&world).with("dry-run", "true")).await;
     assert_eq!(ending(&back), (Some(0), "unchanged"), "{}", back.stdout);
     for wanted in ["rollback", "Switch tm-staging: 100% to green", "Delete aci-staging-blue", BEFORE] {
@@ -266,7 +274,7 @@ async fn a_held_release_can_be_rolled_back() {
     seed(&world).await;
     let load = people(&world).await;
     world.fault(Fault::MetricsDown).await;
-    let released = run(&world, &RunSpec::push_main(&world)).await;
+    let released = run(&world, &merge(&world)).await;
     assert_eq!(ending(&released), (Some(3), "held"), "{}", released.stdout);
     let back = run(&world, &rollback(&world)).await;
     assert_eq!(ending(&back), (Some(0), "rolled-back"), "{}", back.stdout);
@@ -274,4 +282,87 @@ async fn a_held_release_can_be_rolled_back() {
     let seen = load.stop().await;
     assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
     assert!(tags(&world, GREEN).is_null() && live(&world) == ["blue-endpoint"] && world.container_groups() == [format!("{GROUP}/{BLUE}")]);
+}
+
+/// What `status` prints of staging: as text, and as JSON.
+async fn status(world: &World) -> (String, serde_json::Value) {
+    let spec = |args: &[&str]| RunSpec { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..merge(world) }.in_run(55);
+    let before = world.requests().len();
+    let text = run(world, &spec(&["status", "staging"])).await;
+    let json = run(world, &spec(&["status", "staging", "--output-format", "json"])).await;
+    assert_eq!((text.code, json.code), (Some(0), Some(0)), "{}{}", text.stdout, json.stdout);
+    let writes: Vec<String> = world.requests()[before..].iter().filter(|request| request.is_change()).map(Recorded::line).collect();
+    assert_eq!(writes, Vec::<String>::new());
+    let printed: String = json.stdout.lines().filter(|line| !line.starts_with("::")).collect();
+    let read: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    (text.stdout, read[0].clone())
+}
+
+#[track_caller]
+fn says(text: &str, wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn status_shows_who_serves_who_is_at_work_and_what_is_held() {
+    let world = world().await;
+    world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
+    let (text, json) = status(&world).await;
+    says(
+        &text,
+        &[
+            "staging (blue-green, staging-nextgen)",
+            "tm-staging: blue-endpoint on, weight 100 (Online), green-endpoint off",
+            "live: blue 100%",
+            "blue: stable since 2026-11-23T10:00:00Z",
+            "at work: nobody",
+        ],
+    );
+    assert_eq!((&json["live"], &json["lock"]["state"]), (&serde_json::json!(["blue"]), &"free".into()), "{json}");
+    let endpoint = &json["profile"]["endpoints"][0];
+    assert_eq!((&endpoint["slot"], &endpoint["share"], &endpoint["monitor"]), (&"blue".into(), &"100%".into(), &"online".into()), "{json}");
+
+    // While a release is at its watch.
+    seed(&world).await;
+    let load = people(&world).await;
+    let releasing = until(&world, &long_release(&world), is_watched).await;
+    let (text, json) = status(&world).await;
+    says(&text, &["live: green 100%", "green: has not proved itself yet", "at work: deploy by octocat since", "actions/runs/7313377331"]);
+    let standing: Vec<&str> = json["instances"].as_array().unwrap().iter().map(|one| one["standing"].as_str().unwrap()).collect();
+    assert_eq!((standing, &json["lock"]["run"]), (vec!["stable", "unproven"], &"underway".into()), "{json}");
+
+    // When its runner has died.
+    releasing.signal("KILL").await.expect("kill");
+    end(releasing).await;
+    let (text, json) = status(&world).await;
+    says(&text, &["at work: nobody; a run that is over did not give the lock back: deploy by octocat"]);
+    assert_eq!((&json["lock"]["state"], &json["lock"]["run"]), (&"held".into(), &"over".into()), "{json}");
+
+    // When the same push again found too little to trust it on.
+    world.fault(Fault::MetricsDown).await;
+    let held = run(&world, &RunSpec { attempt: 2, ..merge(&world) }).await;
+    assert_eq!(ending(&held), (Some(3), "held"), "{}", held.stdout);
+    let (text, json) = status(&world).await;
+    says(&text, &["green: held, a person must decide (promote or rollback): aci-staging-green was watched to the end", "at work: nobody"]);
+    assert_eq!(json["instances"][1]["standing"], "held", "{json}");
+    load.stop().await;
+}
+
+#[tokio::test]
+async fn status_shows_odd_worlds_as_they_are() {
+    for (staging, wanted, live) in [
+        (Staging::empty(), ["tm-staging: there is no such profile", "nothing runs here"], serde_json::json!([])),
+        (Staging::neither_enabled(BEFORE, NOW), ["live: nobody is sent anywhere", "green: stable since"], serde_json::json!([])),
+        (Staging::both_enabled(BEFORE, NOW), ["live: blue 50%, green 50%", "blue: stable since"], serde_json::json!(["blue", "green"])),
+    ] {
+        let world = world().await;
+        world.seed(&staging).await.expect("seeded");
+        world.fault(Fault::GithubDown).await;
+        let (text, json) = status(&world).await;
+        says(&text, &wanted);
+        says(&text, &["at work: not known ("]);
+        assert_eq!((&json["live"], &json["lock"]["state"]), (&live, &"unknown".into()), "{json}");
+    }
 }

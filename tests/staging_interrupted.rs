@@ -1,5 +1,5 @@
-//! Runbook Scenario 2, interrupted: killed at every call, cancelled as GitHub's runner cancels, and run twice at once. Nobody
-//! who uses staging meets any of it.
+//! Runbook Scenario 2, interrupted: cancelled as GitHub's runner cancels, killed, and run twice at once; and what the step's
+//! post-entrypoint or a schedule makes of it. Nobody who uses staging meets any of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
@@ -7,153 +7,11 @@ mod common;
 #[path = "common/staging.rs"]
 mod staging;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use common::{binary, changes, run};
-use futures::{StreamExt as _, stream};
-use sandbox::{Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Stall, Who, World, runner};
-use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, alone, merge, people, seed, serving, tags, world};
-
-/// The commit that is merged.
-const COMMIT: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
-
-/// Worlds at a time: most of a case is waiting.
-const AT_ONCE: usize = 10;
-
-/// What comes after a killed run.
-#[derive(Debug, Clone, Copy)]
-enum Then {
-    /// The same push again: attempt 2.
-    Again,
-    /// The step's post-entrypoint, with the state that the run left.
-    Post,
-}
-
-/// What was found when the run died, and after what came then.
-#[derive(Debug)]
-struct Case {
-    stall: Stall,
-    then: Then,
-    /// The call at which it died.
-    call: String,
-    wrong: Option<String>,
-}
-
-/// A release that is killed at `stall`, and what comes then.
-async fn killed(stall: Stall, then: Then) -> Case {
-    let (Stall::Before(number) | Stall::After(number)) = stall else { panic!("{stall:?} stops nothing") };
-    let world = world().await;
-    seed(&world).await;
-    let load = people(&world).await;
-    let spec = merge(&world);
-    world.stall(stall);
-    let mut running = runner::spawn(&world, binary(), &spec).expect("started");
-    tokio::select! {
-        () = world.until(|requests| requests.len() > number) => {}
-        ended = running.ended() => ended.expect("its end"),
-    }
-    running.signal("KILL").await.expect("kill");
-    let first = running.finish(runner::Echo::Off).await.expect("its end");
-    let call = world
-        .requests()
-        .get(number)
-        .map_or_else(|| "(it had ended)".to_owned(), |request| format!("{} {}", request.service, request.line()));
-    world.stall(Stall::Never);
-    let mut wrong = Vec::new();
-    wrong.extend(serving(&world).err().map(|why| format!("when it died: {why}")));
-    if !changes(&world).is_empty() && first.summary.is_empty() {
-        wrong.push("it left no summary".into());
-    }
-    let was_stable = tags(&world, GREEN)["deploy-action-role"] == "stable";
-    let (next, expected) = match then {
-        Then::Again => (run(&world, &RunSpec { attempt: 2, ..spec }).await, (GREEN, NOW)),
-        Then::Post => {
-            let post = runner::post(&world, binary(), &spec, &first.state).await.expect("the post step");
-            (post, if was_stable { (GREEN, NOW) } else { (BLUE, BEFORE) })
-        }
-    };
-    match alone(&world) {
-        Ok((instance, version, role)) if (instance, version.as_str(), role.as_str()) == (expected.0, expected.1, "stable") => {}
-        Ok(other) => wrong.push(format!("{other:?} instead of {expected:?}")),
-        Err(why) => wrong.push(why),
-    }
-    let code = match (then, first.code, was_stable) {
-        (Then::Again, ..) | (Then::Post, Some(_), _) | (Then::Post, None, true) => Some(0),
-        (Then::Post, None, false) => Some(1),
-    };
-    if next.code != code {
-        wrong.push(format!("the exit status {:?} instead of {code:?}", next.code));
-    }
-    wrong.extend(badly_told(&world, then, expected.1 == NOW));
-    let seen = load.stop().await;
-    if seen.total.failures > 0 {
-        wrong.push(format!("{} requests of people failed: {:?}", seen.total.failures, seen.failed));
-    }
-    let wrong =
-        if wrong.is_empty() { None } else { Some(format!("{}\n{}\n{}", wrong.join("; "), next.stdout, changes(&world).join("\n"))) };
-    Case { stall, then, call, wrong }
-}
-
-/// What GitHub shows of the release that is not so: a deployment or a commit status that is still open, or says the opposite.
-fn badly_told(world: &World, then: Then, is_released: bool) -> Option<String> {
-    let expected = if is_released { "success" } else { "failure" };
-    let status = world.commit_statuses(COMMIT).last().and_then(|last| last["state"].as_str().map(str::to_owned));
-    let deployment = match then {
-        // Each attempt has a deployment of its own.
-        Then::Again => world.deployments().last().and_then(|(_, states)| states.last().cloned()),
-        Then::Post => world.deployments().first().and_then(|(_, states)| states.last().cloned()),
-    };
-    let is_bad = |told: &Option<String>| told.as_ref().is_some_and(|told| told != expected);
-    (is_bad(&status) || is_bad(&deployment))
-        .then(|| format!("the commit is told {status:?}, the deployment {deployment:?}, and it is {expected}"))
-}
-
-/// How many calls a release makes that nobody stops.
-async fn calls() -> usize {
-    let world = world().await;
-    seed(&world).await;
-    let load = people(&world).await;
-    let done = run(&world, &merge(&world)).await;
-    load.stop().await;
-    assert_eq!(done.code, Some(0), "{}", done.stdout);
-    world.requests().len()
-}
-
-/// Kills releases at each of `stalls`.
-async fn all(cases: impl IntoIterator<Item = (Stall, Then)>) {
-    let cases: Vec<Case> = stream::iter(cases).map(|(stall, then)| killed(stall, then)).buffer_unordered(AT_ONCE).collect().await;
-    let wrong: Vec<&Case> = cases.iter().filter(|case| case.wrong.is_some()).collect();
-    let told: Vec<String> = wrong
-        .iter()
-        .map(|case| format!("{:?} ({}), then {:?}: {}", case.stall, case.call, case.then, case.wrong.as_deref().unwrap_or_default()))
-        .collect();
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), told.join("\n\n"));
-}
-
-/// Every stop before and after a call of which `of` says that it is tried, with what comes then.
-fn stops(calls: usize, of: impl Fn(usize) -> bool) -> Vec<(Stall, Then)> {
-    let stops = (0..calls).filter(|number| of(*number)).flat_map(|number| [Stall::Before(number), Stall::After(number)]);
-    stops.flat_map(|stall| [(stall, Then::Again), (stall, Then::Post)]).collect()
-}
-
-/// Invariant 5: stop the process at any call, before it or with its answer lost. The same push again brings the new version,
-/// the step's post-entrypoint the old one (or the new one, if it was stable already); nothing is left over, GitHub is told what
-/// is so, and nobody's request fails.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_ninth_call() {
-    let calls = calls().await;
-    let first = calls % 9;
-    println!("of {calls} calls every ninth, from call {first}");
-    all(stops(calls, |number| number % 9 == first)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; a ninth of it is the test before"]
-async fn killed_at_every_call() {
-    let calls = calls().await;
-    println!("{calls} calls");
-    all(stops(calls, |_| true)).await;
-}
+use sandbox::{Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Slot, Staging, Who, World, runner, seed::Runs};
+use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, Told, alone, badly_told, found, merge, people, seed, serving, world};
 
 /// Where a release stands when it is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,4 +180,166 @@ async fn a_release_that_is_killed_while_it_is_taken_back_is_finished_by_its_post
     taken_back(&world, Stage::Watch);
     let seen = load.stop().await;
     assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
+/// Another merge, in another run, while the first is still at it.
+fn another(world: &World, run: u64) -> RunSpec {
+    merge(world).of_commit("b2c3d4e5f60718293a4b5c6d7e8f900112233445").in_run(run)
+}
+
+/// Two runs at once: one works, the other is refused with a link to the first, and touches nothing.
+#[tokio::test]
+async fn a_second_release_is_refused_with_a_link_to_the_first() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (_, first) = releasing(&world, Stage::Watch).await;
+    let before = changes(&world);
+    let second = run(&world, &another(&world, 8)).await;
+    assert_eq!((second.code, second.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", second.stdout);
+    for wanted in [
+        "another run has staging: deploy by octocat",
+        "wait until https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331 is done",
+    ] {
+        assert!(second.summary.contains(wanted), "{wanted} in {}", second.summary);
+    }
+    assert_eq!((changes(&world), serving(&world)), (before, Ok(GREEN)));
+    assert!(world.deployments().len() == 1, "what is refused is no deployment: {:?}", world.deployments());
+    let (done, _) = cancel(first).await;
+    assert_eq!(done.outputs["outcome"], "rolled-back", "the first one had it for itself to its end: {}", done.stdout);
+    assert_eq!(load.stop().await.total.failures, 0);
+}
+
+#[tokio::test]
+async fn of_five_releases_that_race_exactly_one_works() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let spec = |run| {
+        let spec = another(&world, run);
+        RunSpec { config: spec.config.replace("for: 600ms", "for: 600s"), ..spec }
+    };
+    let mut running: Vec<runner::Running> = (1..=5).map(|run| runner::spawn(&world, binary(), &spec(run)).expect("started")).collect();
+    // Whichever has it watches for ever; the others end.
+    while running.len() > 1 {
+        let ended = running.iter_mut().map(|running| Box::pin(running.ended()));
+        let (ended, which, _) = futures::future::select_all(ended).await;
+        ended.expect("its end");
+        let refused = running.remove(which).finish(runner::Echo::Off).await.expect("its end");
+        assert_eq!((refused.code, refused.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", refused.stdout);
+        assert!(refused.summary.contains("another run has staging"), "{}", refused.summary);
+    }
+    world.until(|requests| Stage::Watch.is_reached(requests)).await;
+    let made = changes(&world).iter().filter(|change| change.ends_with(GREEN)).count();
+    assert_eq!((made, serving(&world)), (1, Ok(GREEN)));
+    let (done, _) = cancel(running.remove(0)).await;
+    assert_eq!((done.outputs["outcome"].as_str(), load.stop().await.total.failures), ("rolled-back", 0), "{}", done.stdout);
+}
+
+/// A lock belongs to a run: it ends with it, whatever killed it. Until GitHub says so it is kept.
+#[tokio::test]
+async fn a_dead_runs_lock_does_not_block() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (spec, running) = releasing(&world, Stage::Watch).await;
+    running.signal("KILL").await.expect("kill");
+    running.finish(runner::Echo::Off).await.expect("its end");
+    world.set_run(spec.run_id, RunState::InProgress);
+    let next = another(&world, 8);
+    let refused = run(&world, &next).await;
+    assert_eq!((refused.code, refused.outputs["outcome"].as_str()), (Some(1), "refused"), "{}", refused.stdout);
+    world.set_run(spec.run_id, RunState::Completed(Conclusion::Cancelled));
+    let done = run(&world, &next.in_run(9)).await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
+    // People went back before the slot was filled anew.
+    assert_eq!(alone(&world), Ok((GREEN, "main-b2c3d4e".into(), "stable".into())));
+    let seen = load.stop().await;
+    assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_write_the_lock_is_told_so_and_holds_up_no_rollback() {
+    let world = world().await;
+    found(&world, Staging::stale(NOW, BEFORE)).await;
+    let load = people(&world).await;
+    world.fault(Fault::LockForbidden).await;
+    let refused = run(&world, &another(&world, 8)).await;
+    assert_eq!((refused.outputs["outcome"].as_str(), changes(&world)), ("refused", Vec::new()), "{}", refused.stdout);
+    for wanted in ["may not write the lock of staging", "permissions: contents: write"] {
+        assert!(refused.summary.contains(wanted), "{wanted} in {}", refused.summary);
+    }
+    let back = run(&world, &RunSpec::dispatch(&world, &[("environment", "staging")]).in_run(9)).await;
+    assert_eq!((back.code, back.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{}", back.stdout);
+    assert!(back.summary.contains("going on without having staging alone"), "{}", back.summary);
+    assert_eq!((alone(&world), load.stop().await.total.failures), (Ok((GREEN, BEFORE.into(), "old".into())), 0));
+}
+
+/// The workflow's `on: schedule`, in a run of its own.
+fn scheduled(world: &World) -> RunSpec {
+    RunSpec { event: "schedule".into(), payload: serde_json::json!({"schedule": "*/15 * * * *"}), ..merge(world) }.in_run(77)
+}
+
+#[tokio::test]
+async fn on_a_schedule_what_a_killed_release_left_is_made_safe() {
+    for stage in [Stage::HealthGate, Stage::Watch] {
+        let world = world().await;
+        seed(&world).await;
+        let load = people(&world).await;
+        let (_, running) = releasing(&world, stage).await;
+        running.signal("KILL").await.expect("kill");
+        running.finish(runner::Echo::Off).await.expect("its end");
+        let resumed = run(&world, &scheduled(&world)).await;
+        assert_eq!((resumed.code, resumed.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{stage:?}: {}", resumed.stdout);
+        taken_back(&world, stage);
+        assert_eq!(badly_told(&world, Told::First, "failure"), None, "{stage:?}");
+        let again = run(&world, &scheduled(&world).in_run(78)).await;
+        assert_eq!(again.code, Some(0), "{stage:?}: {}", again.stdout);
+        assert!(again.stdout.contains("staging: nothing was left half-way"), "{stage:?}: {}", again.stdout);
+        taken_back(&world, stage);
+        let seen = load.stop().await;
+        assert_eq!(seen.total.failures, 0, "{stage:?}: {:?}", seen.failed);
+    }
+}
+
+#[tokio::test]
+async fn on_a_schedule_a_release_that_was_proved_is_finished() {
+    let world = world().await;
+    found(&world, Staging { blue: Some(Runs::stable(BEFORE)), ..Staging::live(Slot::Green, NOW) }).await;
+    let load = people(&world).await;
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, resumed.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", resumed.stdout);
+    assert_eq!((alone(&world), changes(&world)), (Ok((GREEN, NOW.into(), "stable".into())), vec![format!("DELETE {BLUE}")]));
+    assert_eq!(load.stop().await.total.failures, 0);
+}
+
+#[tokio::test]
+async fn on_a_schedule_a_release_that_runs_is_left_alone() {
+    let world = world().await;
+    seed(&world).await;
+    let load = people(&world).await;
+    let (_, running) = releasing(&world, Stage::Watch).await;
+    let before = changes(&world);
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, changes(&world)), (Some(0), before), "{}", resumed.stdout);
+    assert!(
+        resumed.stdout.contains("staging: a run is at work: https://github.com/nextgen-market/nextgen-market/actions/runs/7313377331"),
+        "{}",
+        resumed.stdout
+    );
+    let (done, _) = cancel(running).await;
+    assert_eq!((done.outputs["outcome"].as_str(), load.stop().await.total.failures), ("rolled-back", 0));
+}
+
+/// People are on a version that never passed its watch, and nothing else is there: a person is told, each time.
+#[tokio::test]
+async fn on_a_schedule_what_has_no_way_back_is_a_persons() {
+    let world = world().await;
+    let unproven = Runs { role: "canary".into(), ..Runs::stable(NOW) };
+    found(&world, Staging { green: Some(unproven), ..Staging::live(Slot::Green, NOW) }).await;
+    let resumed = run(&world, &scheduled(&world)).await;
+    assert_eq!((resumed.code, changes(&world)), (Some(3), Vec::new()), "{}", resumed.stdout);
+    for wanted in ["never passed its watch", "command: promote, environment: staging"] {
+        assert!(resumed.stdout.contains(wanted), "{wanted} in {}", resumed.stdout);
+    }
 }

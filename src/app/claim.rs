@@ -1,6 +1,8 @@
 //! Having an environment for oneself: the claim is taken before the world is read and given back at the end. Strategies that
 //! move traffic need it; the direct one notices by itself when it was overtaken.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Session, carry_out::Asked};
@@ -10,7 +12,8 @@ use crate::{
     execute::{Emitter, Happening, Rollout},
     failure::{Failure, FailureKind},
     github::{
-        lock::{self, Claim, Claimed, LockError, Reading, Release, Takeover},
+        Client,
+        lock::{self, Claim, Claimed, Held, LockError, Reading, Release, Takeover},
         runs::{self, RunId, RunState},
     },
 };
@@ -44,7 +47,7 @@ pub(super) async fn claim(
             return Err(Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), "this workflow run")
                 .meaning("nothing was changed"));
         }
-        taken = lock::claim(&client, &wanted) => taken,
+        taken = patiently(&client, &wanted) => taken,
     };
     match (taken, wanted.takeover) {
         (Ok(held), _) => {
@@ -57,6 +60,21 @@ pub(super) async fn claim(
             Ok(None)
         }
         (Err(error), _) => Err(error.failure(session.runner.repository().unwrap_or_default())),
+    }
+}
+
+/// How long a rollback waits for GitHub: people wait for the rollback.
+const ROLLBACK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Takes the claim; a rollback does not wait for a GitHub that says nothing.
+async fn patiently(client: &Client, wanted: &Claim) -> Result<Held, LockError> {
+    let taken = lock::claim(client, wanted);
+    match wanted.takeover {
+        Takeover::Never => taken.await,
+        Takeover::Deliberate => tokio::time::timeout(ROLLBACK_PATIENCE, taken).await.unwrap_or_else(|_| {
+            let why = format!("GitHub took longer than {} s", ROLLBACK_PATIENCE.as_secs());
+            Err(LockError::Unavailable { environment: wanted.environment.clone(), why })
+        }),
     }
 }
 

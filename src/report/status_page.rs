@@ -67,11 +67,13 @@ impl Wanted {
         }
     }
 
-    /// How bad it is: minor while the old version is on its way back, major when a person must find the way.
-    const fn impact(self) -> &'static str {
+    /// How bad it has become: minor while the old version is on its way back, major once a person must find the way. What gets
+    /// better was still as bad as it was.
+    const fn impact(self) -> Option<&'static str> {
         match self {
-            Self::Investigating | Self::Monitoring | Self::Resolved => "minor",
-            Self::Identified => "major",
+            Self::Investigating => Some("minor"),
+            Self::Identified => Some("major"),
+            Self::Monitoring | Self::Resolved => None,
         }
     }
 
@@ -254,6 +256,7 @@ impl Call<'_> {
 
     async fn create(&self, wanted: Wanted) -> Result<Opened, Undelivered> {
         let mut incident = self.body(wanted);
+        incident["impact_override"] = json!(wanted.impact().unwrap_or("minor"));
         incident["name"] = json!(format!("{}: problems with an update", line(&self.rollout.application, 100)));
         incident["metadata"] = json!({"deploy-action": {"key": incident::key(self.rollout), "rollout": self.rollout.id}});
         // Tried once: whether a lost answer's request took effect is looked up before it is tried again.
@@ -273,9 +276,11 @@ impl Call<'_> {
         let application = line(&self.rollout.application, 100);
         let mut incident = json!({
             "status": wanted.status(),
-            "impact_override": wanted.impact(),
             "body": format!("{} (Reference {})", wanted.body(&application), reference(self.rollout)),
         });
+        if let Some(impact) = wanted.impact() {
+            incident["impact_override"] = json!(impact);
+        }
         if let Some(component) = &self.page.component {
             incident["component_ids"] = json!([component]);
             incident["components"] = json!({component: wanted.component()});

@@ -36,6 +36,8 @@ pub fn changes(world: &World) -> Vec<String> {
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn everything(world: &World, finished: &Finished) -> String {
     let messages: Vec<String> = world.slack_messages().iter().map(ToString::to_string).collect();
+    let alerts: Vec<String> = world.pagerduty_incidents().iter().flat_map(|incident| &incident.events).map(ToString::to_string).collect();
+    let page: Vec<String> = world.status_page_incidents().iter().map(ToString::to_string).collect();
     let deployments: Vec<String> = world.deployments().iter().map(|(deployment, _)| deployment.to_string()).collect();
     let printed: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with("::add-mask::")).collect();
     let evidence: Vec<String> = finished.evidence.iter().map(ToString::to_string).collect();
@@ -46,6 +48,8 @@ pub fn everything(world: &World, finished: &Finished) -> String {
         finished.stderr.clone(),
         finished.summary.clone(),
         messages.join("\n"),
+        alerts.join("\n"),
+        page.join("\n"),
         deployments.join("\n"),
         evidence.join("\n"),
         outputs.join("\n"),

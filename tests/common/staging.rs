@@ -9,6 +9,9 @@ use serde_json::json;
 pub const BEFORE: &str = "main-9f8e7d6";
 /// The version that a merge brings.
 pub const NOW: &str = "main-a1b2c3d";
+/// The commit that is merged.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub const COMMIT: &str = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
 /// The resource group.
 pub const GROUP: &str = "staging-nextgen";
 /// The profile.
@@ -98,4 +101,30 @@ pub fn alone(world: &World) -> Result<(&'static str, String, String), String> {
     let tags = tags(world, instance);
     let text = |name: &str| tags[format!("deploy-action-{name}")].as_str().unwrap_or_default().to_owned();
     Ok((instance, text("version"), text("role")))
+}
+
+/// Which of GitHub's deployments is looked at: a run that goes on has the one that was begun, another attempt one of its own.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+#[derive(Debug, Clone, Copy)]
+pub enum Told {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+}
+
+/// What GitHub shows of the merge that is not `expected`: a deployment or a commit status that is still open, or says the
+/// opposite. One that was never begun says nothing.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn badly_told(world: &World, which: Told, expected: &str) -> Option<String> {
+    let status = world.commit_statuses(COMMIT).last().and_then(|last| last["state"].as_str().map(str::to_owned));
+    let deployments = world.deployments();
+    let looked_at = match which {
+        Told::First => deployments.first(),
+        Told::Last => deployments.last(),
+    };
+    let deployment = looked_at.and_then(|(_, states)| states.last().cloned());
+    let is_bad = |told: &Option<String>| told.as_ref().is_some_and(|told| told != expected);
+    (is_bad(&status) || is_bad(&deployment))
+        .then(|| format!("the commit is told {status:?}, the deployment {deployment:?}, and it is {expected}"))
 }

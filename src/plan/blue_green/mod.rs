@@ -457,12 +457,16 @@ pub fn rollback(world: &World<'_>, version: Option<&Version>) -> Result<Plan, Fa
         }
     };
     let (new, old) = (world.side(live), world.side(live.other()));
-    if is_begun(world, live.other()) {
+    if came_after(world, live.other()) {
         is_what_was_named(world, live, version)?;
-        // A rollout that has not come to its switch: people are on the old version, and stay there.
+        // People are on the old version, and stay there.
         let mut steps = vec![world.await_health(&new, ROLLBACK_PROBES)];
-        steps.extend(world.drain_if_left(old.slot));
-        steps.push(delete(&old, "its rollout was called off"));
+        if world.is_proven(live.other()) {
+            steps.extend(world.give_up(old.slot, "people were taken back from it"));
+        } else {
+            steps.extend(world.drain_if_left(old.slot));
+            steps.push(delete(&old, "its rollout was called off"));
+        }
         steps.extend(mark_unproven(world, live));
         return Ok(world.plan(Aim::RollBack, image_of(world, live), &new, steps, Vec::new()));
     }
@@ -478,15 +482,20 @@ pub fn rollback(world: &World<'_>, version: Option<&Version>) -> Result<Plan, Fa
     Ok(world.plan(Aim::RollBack, image_of(world, live.other()), &old, steps, Vec::new()))
 }
 
-/// Whether `slot`, where nobody is sent, holds what a rollout began and has not switched to. One whose version live came after is
-/// what was live before, also where it never proved itself.
-fn is_begun(world: &World<'_>, slot: Slot) -> bool {
-    let live = world.instance(slot.other());
-    let came_after = |instance: &Instance| {
-        let before = live.filter(|live| is_unproven(live)).and_then(|live| live.tags.previous.as_ref());
-        before.is_some() && before == instance.tags.version.as_ref()
-    };
-    world.instance(slot).is_some_and(|instance| is_unproven(instance) && !came_after(instance))
+/// Whether `slot`, where nobody is sent, holds what came after the version that is live: a rollout that has not come to its switch,
+/// or one that people were taken back from already. To go there would be to go forward.
+fn came_after(world: &World<'_>, slot: Slot) -> bool {
+    let (Some(live), Some(standby)) = (world.instance(slot.other()), world.instance(slot)) else { return false };
+    let followed = |later: &Instance, earlier: &Instance| later.tags.previous.is_some() && later.tags.previous == earlier.tags.version;
+    match (is_unproven(live), is_unproven(standby)) {
+        // What never proved itself is gone back to only where people came from it.
+        (true | false, true) => !(is_unproven(live) && followed(live, standby)),
+        (true, false) => false,
+        (false, false) => match (live.tags.stable_since, standby.tags.stable_since) {
+            (Some(live), Some(standby)) if live != standby => standby > live,
+            (Some(_) | None, Some(_) | None) => followed(standby, live) && !followed(live, standby),
+        },
+    }
 }
 
 /// A version that was taken back to is trusted again, whatever its role said.

@@ -388,6 +388,29 @@ fn a_rollback_goes_to_an_unproven_version_only_where_people_came_from_it() {
     );
 }
 
+/// A rollback that is asked for twice, or again because its run was killed, does not go forward to what it left.
+#[test]
+fn a_rollback_never_goes_to_what_came_after() {
+    let environment = environment("");
+    let mut model = switched(Role::Stable);
+    model.endpoints = usual().endpoints;
+    let first = |proved: Option<&str>, previous: Option<&str>| {
+        let mut observed = model.observed(&environment);
+        for instance in &mut observed.instances {
+            let is_green = instance.name.as_str() == "aci-green";
+            let at = if is_green { proved } else { Some("2026-11-23T10:00:00Z") };
+            instance.tags.stable_since = at.map(|at| at.parse().expect("a time"));
+            instance.tags.previous = previous.filter(|_| is_green).map(|version| version.parse().expect("a version"));
+        }
+        words(&model.world(&environment, &observed, |world| super::rollback(world, None)).expect("a plan")).remove(0)
+    };
+    let (stay, go) = ("Health of aci-blue: GET /health", "Health of aci-green: GET /health");
+    assert_eq!(first(Some("2026-11-24T10:00:00Z"), None), stay, "green proved itself later");
+    assert_eq!(first(Some("2026-11-22T10:00:00Z"), None), go, "green proved itself before");
+    assert_eq!(first(None, Some("main-0000000")), stay, "green says that it came after blue's version");
+    assert_eq!(first(None, Some("main-1111111")), go);
+}
+
 /// A version that nobody met can go at once; one that people may have left a moment ago goes when no resolver sends them there.
 #[test]
 fn what_people_may_have_left_just_now_is_drained_first() {

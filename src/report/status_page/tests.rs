@@ -48,7 +48,7 @@ impl Kept {
                     return Say::This(404, json!({"error": "Not found"}));
                 };
                 for name in ["status", "impact_override", "components"] {
-                    incident[name] = given[name].clone();
+                    incident[name] = given.get(name).unwrap_or(&incident[name]).clone();
                 }
                 if let Some(updates) = incident["incident_updates"].as_array_mut() {
                     updates.push(json!({"status": given["status"], "body": given["body"]}));
@@ -187,4 +187,30 @@ fn the_reference_is_stable_and_tells_nothing() {
     let reference = reference(&rollout);
     assert!(reference.len() == 11 && !reference.contains("nextgen"), "{reference}");
     assert_ne!(reference, super::reference(&story(&[requested(STAGING, "deploy")]).rollout.expect("a rollout")));
+}
+
+/// The page as somebody else understood its documentation.
+#[tokio::test]
+async fn the_sandboxs_page_takes_it_all() {
+    let world = sandbox::World::start(sandbox::Options::quick()).await.expect("a world on loopback");
+    let _ = client();
+    let authority = std::fs::read(world.ca_file()).expect("the world's authority");
+    let trusted = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+    let client = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().expect("a client");
+    let at = |name: &str| world.info()["status-page"][name].as_str().expect(name).to_owned();
+    let page = Page {
+        token: Secret::new(world.info()["status-page-token"].as_str().expect("a token").to_owned()),
+        base: world.urls().status_page.parse().expect("a URL"),
+        page: at("page"),
+        component: Some(at("component")),
+    };
+    for (events, status, component) in [(held(), "identified", "degraded_performance"), (healthy(), "resolved", "operational")] {
+        let (_sender, receiver) = watch::channel(story(&events));
+        let told = tell(client.clone(), page.clone(), receiver).await;
+        assert!(matches!(&told, Ok(Told::This(what)) if what == status), "{status}");
+        let shown = world.status_page_incidents();
+        assert_eq!((shown.len(), &shown[0]["status"], world.status_page_component().as_str()), (1, &json!(status), component));
+    }
+    let impact: Vec<Value> = world.status_page_incidents().iter().map(|incident| incident["impact"].clone()).collect();
+    assert_eq!(impact, ["major"]);
 }
