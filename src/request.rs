@@ -21,6 +21,8 @@ pub enum Request {
     PlanRollback(Decision),
     /// Trust the version that a held rollout left.
     Promote(Decision),
+    /// Show what that would do.
+    PlanPromote(Decision),
     /// Show what runs in an environment, or in all.
     Status(Option<EnvironmentName>),
     /// Finish or make safe what an earlier run left.
@@ -86,7 +88,10 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
             inputs.environment.as_ref().map(|name| find(name, config)).transpose()?;
             Ok(Request::Status(inputs.environment.clone()))
         }
-        Command::Resume => Ok(Request::Resume),
+        Command::Resume => {
+            inputs.environment.as_ref().map(|name| find(name, config)).transpose()?;
+            Ok(Request::Resume)
+        }
         Command::Rollback => {
             let decision = decision(event, context, inputs, config)?;
             if inputs.strategy == Some(RollbackStrategy::Staged) {
@@ -100,7 +105,13 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
                 DryRun::No => Request::Rollback(decision),
             })
         }
-        Command::Promote => Ok(Request::Promote(decision(event, context, inputs, config)?)),
+        Command::Promote => {
+            let decision = decision(event, context, inputs, config)?;
+            Ok(match inputs.dry_run {
+                DryRun::Yes => Request::PlanPromote(decision),
+                DryRun::No => Request::Promote(decision),
+            })
+        }
         Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => Err(not_here(inputs.command.word())),
         Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))

@@ -4,15 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod common;
-#[allow(dead_code, reason = "this page needs a part of it")]
-#[path = "common/staging.rs"]
-mod staging;
 
 use std::{fs, path::Path};
 
 use common::{run, world};
 use deploy_action::config;
-use sandbox::{Fault, RunSpec};
+use sandbox::{Fault, Load, RunSpec, Slot, Staging};
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -53,8 +50,9 @@ async fn its_output_is_real() {
     assert_eq!(shown.len(), 2);
     for (block, fault) in shown.iter().zip([None, Some(Fault::ErrorsAfterSwitch)]) {
         let world = world().await;
-        staging::seed(&world).await;
-        let people = staging::people(&world).await;
+        world.seed(&Staging::live(Slot::Blue, "v0.9.5").with_ttl(1)).await.expect("seeded");
+        let people = world.load(&Load::of("staging"));
+        people.until(|seen| seen.total.requests > 50).await;
         if let Some(fault) = fault {
             world.fault(fault).await;
         }

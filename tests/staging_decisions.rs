@@ -8,8 +8,8 @@ mod common;
 mod staging;
 
 use common::{binary, changes, run};
-use sandbox::{Behaviour, Fault, Finished, Health, Recorded, RunSpec, Slot, Staging, Who, World, runner};
-use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, PROFILE, alone, found, live, merge, people, seed, serving, tags, world};
+use sandbox::{Behaviour, Fault, Finished, Health, Recorded, RunSpec, Slot, Staging, Who, World, runner, seed::Runs};
+use staging::{BEFORE, BLUE, GREEN, GROUP, NOW, PROFILE, alone, found, live, merge, people, seed, serving, tags, usual, world};
 
 /// The runbook's `gh workflow run ci-cd-enterprise.yml -f environment=staging -r main`, in a run of its own.
 fn rollback(world: &World) -> RunSpec {
@@ -24,6 +24,11 @@ fn decide(world: &World, inputs: &[(&str, &str)]) -> RunSpec {
 fn long_release(world: &World) -> RunSpec {
     let spec = merge(world);
     RunSpec { config: spec.config.replace("for: 600ms", "for: 600s"), ..spec }
+}
+
+/// A release that is not trusted where nothing is known.
+fn held_without_data(spec: RunSpec) -> RunSpec {
+    RunSpec { config: spec.config.replace("no-data: ignore", "no-data: hold"), ..spec }
 }
 
 /// A run of `spec`, once what it did is `enough`.
@@ -61,7 +66,7 @@ fn ending(done: &Finished) -> (Option<i32>, &str) {
 #[tokio::test]
 async fn a_rollback_during_the_watch_goes_first_and_is_not_fought() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let releasing = until(&world, &long_release(&world), is_watched).await;
     let back = run(&world, &rollback(&world)).await;
@@ -85,7 +90,7 @@ async fn a_rollback_during_the_watch_goes_first_and_is_not_fought() {
 #[tokio::test]
 async fn a_rollback_before_the_switch_calls_the_release_off() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let releasing = waiting(&world).await;
     let back = run(&world, &rollback(&world)).await;
@@ -128,7 +133,7 @@ async fn begun_rollback(world: &World) -> runner::Running {
 async fn a_release_whose_lock_was_taken_over_does_not_switch() {
     for is_done in [true, false] {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let releasing = waiting(&world).await;
         let back = if is_done {
             let back = run(&world, &decide(&world, &[("environment", "staging"), ("version", "main-0000000")])).await;
@@ -153,7 +158,7 @@ async fn a_release_whose_lock_was_taken_over_does_not_switch() {
 #[tokio::test]
 async fn a_release_whose_lock_was_taken_over_during_the_watch_changes_nothing_more() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let spec = merge(&world);
     let releasing = until(&world, &RunSpec { config: spec.config.replace("for: 600ms", "for: 3s"), ..spec }, is_watched).await;
@@ -176,7 +181,7 @@ async fn a_release_whose_lock_was_taken_over_during_the_watch_changes_nothing_mo
 #[tokio::test]
 async fn after_the_end_a_rollback_is_refused_and_names_the_version_to_deploy() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let released = run(&world, &merge(&world)).await;
     assert_eq!(released.code, Some(0), "{}", released.stdout);
@@ -239,8 +244,8 @@ async fn a_rollback_to_another_version_before_the_switch_is_refused() {
     assert_eq!((ending(&back), alone(&world)), ((Some(0), "rolled-back"), Ok((BLUE, BEFORE.into(), "stable".into()))), "{}", back.stdout);
 }
 
-fn unproven(version: &str) -> sandbox::seed::Runs {
-    sandbox::seed::Runs { role: "canary".into(), ..sandbox::seed::Runs::stable(version) }
+fn unproven(version: &str) -> Runs {
+    Runs { role: "canary".into(), ..Runs::stable(version) }
 }
 
 /// Invariant 8.
@@ -257,6 +262,45 @@ async fn a_dry_run_of_a_rollback_shows_its_plan_and_writes_nothing_anywhere() {
     assert_eq!(writes, Vec::<String>::new());
 }
 
+/// The same of the other decisions: trusting what waits, and making safe what was left half-way.
+#[tokio::test]
+async fn a_dry_run_of_a_promotion_or_a_resume_shows_its_plan_and_writes_nothing_anywhere() {
+    for (command, wanted) in [("promote", "Mark aci-staging-green stable"), ("resume", "Switch tm-staging: 100% to blue")] {
+        let world = world().await;
+        let both = Staging { blue: Some(Runs::stable(BEFORE)), green: Some(unproven(NOW)), ..Staging::live(Slot::Green, NOW) };
+        found(&world, both).await;
+        let shown = run(&world, &decide(&world, &[("command", command), ("environment", "staging")]).with("dry-run", "true")).await;
+        assert_eq!(shown.code, Some(0), "{command}: {}", shown.stdout);
+        assert!(shown.stdout.contains(wanted), "{command}: {wanted} in {}", shown.stdout);
+        let writes: Vec<String> = world.requests().iter().filter(|request| request.is_change()).map(Recorded::line).collect();
+        assert_eq!(writes, Vec::<String>::new(), "{command}");
+    }
+}
+
+/// The step's post-entrypoint runs after every step: it looks after what the step's main process began, and after nothing else.
+#[tokio::test]
+async fn the_post_step_of_a_step_that_began_nothing_does_nothing() {
+    let world = world().await;
+    let both = Staging { blue: Some(Runs::stable(BEFORE)), green: Some(unproven(NOW)), ..Staging::live(Slot::Green, NOW) };
+    found(&world, both).await;
+    for inputs in
+        [&[("command", "status"), ("environment", "staging")][..], &[("command", "plan"), ("environment", "staging"), ("version", NOW)]]
+    {
+        let spec = decide(&world, inputs);
+        world.push_image(NOW);
+        let done = run(&world, &spec).await;
+        assert_eq!(done.code, Some(0), "{inputs:?}: {}", done.stdout);
+        let requests = world.requests().len();
+        let post = runner::post(&world, binary(), &spec, &done.state).await.expect("the post step");
+        assert_eq!((post.code, world.requests().len()), (Some(0), requests), "{inputs:?}: {}", post.stdout);
+    }
+    assert_eq!(changes(&world), Vec::<String>::new());
+    // At a terminal, as a failure that could not be taken back advises, `resume` looks and finishes.
+    let at_terminal = RunSpec { event: String::new(), args: vec!["resume".into()], ..decide(&world, &[]) };
+    let resumed = run(&world, &at_terminal).await;
+    assert_eq!((resumed.code, alone(&world)), (Some(0), Ok((BLUE, BEFORE.into(), "stable".into()))), "{}", resumed.stdout);
+}
+
 #[tokio::test]
 async fn nothing_is_promoted_where_nothing_is_held() {
     for staging in [Staging::live(Slot::Blue, BEFORE), both()] {
@@ -271,10 +315,10 @@ async fn nothing_is_promoted_where_nothing_is_held() {
 #[tokio::test]
 async fn a_held_release_can_be_rolled_back() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     world.fault(Fault::MetricsDown).await;
-    let released = run(&world, &merge(&world)).await;
+    let released = run(&world, &held_without_data(merge(&world))).await;
     assert_eq!(ending(&released), (Some(3), "held"), "{}", released.stdout);
     let back = run(&world, &rollback(&world)).await;
     assert_eq!(ending(&back), (Some(0), "rolled-back"), "{}", back.stdout);
@@ -291,7 +335,9 @@ async fn status(world: &World) -> (String, serde_json::Value) {
     let text = run(world, &spec(&["status", "staging"])).await;
     let json = run(world, &spec(&["status", "staging", "--output-format", "json"])).await;
     assert_eq!((text.code, json.code), (Some(0), Some(0)), "{}{}", text.stdout, json.stdout);
-    let writes: Vec<String> = world.requests()[before..].iter().filter(|request| request.is_change()).map(Recorded::line).collect();
+    // A release that is at its watch meanwhile keeps its message in Slack up to date, and writes nothing else.
+    let of_it = |request: &&Recorded| request.is_change() && request.service != "slack";
+    let writes: Vec<String> = world.requests()[before..].iter().filter(of_it).map(Recorded::line).collect();
     assert_eq!(writes, Vec::<String>::new());
     let printed: String = json.stdout.lines().filter(|line| !line.starts_with("::")).collect();
     let read: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
@@ -308,7 +354,7 @@ fn says(text: &str, wanted: &[&str]) {
 #[tokio::test]
 async fn status_shows_who_serves_who_is_at_work_and_what_is_held() {
     let world = world().await;
-    world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
+    seed(&world).await;
     let (text, json) = status(&world).await;
     says(
         &text,
@@ -325,7 +371,7 @@ async fn status_shows_who_serves_who_is_at_work_and_what_is_held() {
     assert_eq!((&endpoint["slot"], &endpoint["share"], &endpoint["monitor"]), (&"blue".into(), &"100%".into(), &"online".into()), "{json}");
 
     // While a release is at its watch.
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let releasing = until(&world, &long_release(&world), is_watched).await;
     let (text, json) = status(&world).await;
@@ -342,7 +388,7 @@ async fn status_shows_who_serves_who_is_at_work_and_what_is_held() {
 
     // When the same push again found too little to trust it on.
     world.fault(Fault::MetricsDown).await;
-    let held = run(&world, &RunSpec { attempt: 2, ..merge(&world) }).await;
+    let held = run(&world, &held_without_data(RunSpec { attempt: 2, ..merge(&world) })).await;
     assert_eq!(ending(&held), (Some(3), "held"), "{}", held.stdout);
     let (text, json) = status(&world).await;
     says(&text, &["green: held, a person must decide (promote or rollback): aci-staging-green was watched to the end", "at work: nobody"]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{binary, changes, run};
 use sandbox::{Behaviour, Conclusion, Fault, Finished, Health, Recorded, RunSpec, RunState, Slot, Staging, Who, World, runner, seed::Runs};
-use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, Told, alone, badly_told, found, merge, people, seed, serving, world};
+use staging::{BEFORE, BLUE, GREEN, NOW, PROFILE, Told, alone, badly_told, found, merge, people, serving, usual, world};
 
 /// Where a release stands when it is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn taken_back(world: &World, stage: Stage) {
 async fn a_cancelled_release_leaves_everything_as_it_was() {
     for stage in Stage::ALL {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (spec, running) = releasing(&world, stage).await;
         let signalled = jiff::Timestamp::now();
@@ -139,12 +139,34 @@ async fn a_cancelled_release_leaves_everything_as_it_was() {
     }
 }
 
+/// The runner's second signal comes while it is being taken back, and Slack does not answer: neither keeps the run from bringing
+/// that to its end, and from saying so, before it is killed.
+#[tokio::test]
+async fn neither_a_second_signal_nor_a_slow_slack_stops_a_release_from_being_taken_back() {
+    let world = world().await;
+    usual(&world).await;
+    let load = people(&world).await;
+    world.fault(Fault::SlackSlow).await;
+    let (_, running) = releasing(&world, Stage::Watch).await;
+    running.signal("INT").await.expect("kill");
+    world.until(|requests| requests.iter().filter(|request| request.method == "PUT" && request.path.contains(PROFILE)).count() == 2).await;
+    running.signal("TERM").await.expect("kill");
+    let (done, signal) = cancel(running).await;
+    assert_ne!(signal, "KILL", "{}", done.stdout);
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{}", done.stdout);
+    assert_eq!(done.state["outcome"], "rolled-back");
+    taken_back(&world, Stage::Watch);
+    assert!(done.summary.contains("the run was cancelled (SIGINT)"), "{}", done.summary);
+    let seen = load.stop().await;
+    assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+}
+
 /// A runner that dies, or is in a hurry: SIGKILL alone, and what the step's post-entrypoint does then.
 #[tokio::test]
 async fn a_killed_release_is_taken_back_by_its_post_step() {
     for stage in Stage::ALL {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (spec, running) = releasing(&world, stage).await;
         running.signal("KILL").await.expect("kill");
@@ -164,7 +186,7 @@ async fn a_killed_release_is_taken_back_by_its_post_step() {
 #[tokio::test]
 async fn a_release_that_is_killed_while_it_is_taken_back_is_finished_by_its_post_step() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (spec, running) = releasing(&world, Stage::Watch).await;
     running.signal("INT").await.expect("kill");
@@ -191,7 +213,7 @@ fn another(world: &World, run: u64) -> RunSpec {
 #[tokio::test]
 async fn a_second_release_is_refused_with_a_link_to_the_first() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (_, first) = releasing(&world, Stage::Watch).await;
     let before = changes(&world);
@@ -213,7 +235,7 @@ async fn a_second_release_is_refused_with_a_link_to_the_first() {
 #[tokio::test]
 async fn of_five_releases_that_race_exactly_one_works() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let spec = |run| {
         let spec = another(&world, run);
@@ -240,7 +262,7 @@ async fn of_five_releases_that_race_exactly_one_works() {
 #[tokio::test]
 async fn a_dead_runs_lock_does_not_block() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (spec, running) = releasing(&world, Stage::Watch).await;
     running.signal("KILL").await.expect("kill");
@@ -284,7 +306,7 @@ fn scheduled(world: &World) -> RunSpec {
 async fn on_a_schedule_what_a_killed_release_left_is_made_safe() {
     for stage in [Stage::HealthGate, Stage::Watch] {
         let world = world().await;
-        seed(&world).await;
+        usual(&world).await;
         let load = people(&world).await;
         let (_, running) = releasing(&world, stage).await;
         running.signal("KILL").await.expect("kill");
@@ -316,7 +338,7 @@ async fn on_a_schedule_a_release_that_was_proved_is_finished() {
 #[tokio::test]
 async fn on_a_schedule_a_release_that_runs_is_left_alone() {
     let world = world().await;
-    seed(&world).await;
+    usual(&world).await;
     let load = people(&world).await;
     let (_, running) = releasing(&world, Stage::Watch).await;
     let before = changes(&world);

@@ -154,7 +154,11 @@ pub(super) async fn carry_out(
     };
     ending.tell(&emitter, begun.elapsed());
     drop(emitter);
-    let story = reports.finish(super::REPORTS_LIMIT).await;
+    let limit = match session.cancel.now() {
+        Some(_) => super::CANCELLED_REPORTS_LIMIT,
+        None => super::REPORTS_LIMIT,
+    };
+    let story = reports.finish(limit).await;
     if let Err(error) = session.end(&ending, &story) {
         eprintln!("warning: GITHUB_OUTPUT cannot be written: {error}");
     }

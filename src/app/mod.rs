@@ -15,7 +15,7 @@ use carry_out::{Asked, Intent};
 use session::Session;
 
 use crate::{
-    cli::{self, Command, Inputs, Parsed},
+    cli::{self, Command, Inputs, Parsed, Process},
     config,
     domain::ExitStatus,
     event,
@@ -27,6 +27,10 @@ use crate::{
 
 /// How long reports that cross a network may take once the rollout is over: the world is safe, people wait for the message.
 const REPORTS_LIMIT: Duration = Duration::from_secs(15);
+
+/// The same for a run that was told to stop: it is killed 10 s after the signal (GitHub documentation, quoted in
+/// actions/runner#1309), and what it says of itself by then counts for more than a message.
+const CANCELLED_REPORTS_LIMIT: Duration = Duration::from_secs(4);
 
 /// The largest event file that is read: GitHub cuts payloads at 25 MB (GitHub Docs, webhook payload limits).
 const EVENT_BYTES: u64 = 25 * 1024 * 1024;
@@ -68,11 +72,21 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Command::Completions => return Ok(terminal_commands::completions(&inputs)),
         Command::Replay => return terminal_commands::replay(&inputs),
         Command::Validate => return terminal_commands::validate(&inputs),
-        Command::Resume if runner.saved("outcome").is_some() || (runner.saved("rollout").is_none() && runner.event.is_none()) => {
-            println!("nothing to finish: the run before this step ended by itself");
+        Command::Resume if inputs.process == Process::Post && (runner.saved("outcome").is_some() || runner.saved("rollout").is_none()) => {
+            println!("nothing to finish: the step's main process ended by itself, or had begun nothing");
             return Ok(ExitStatus::Success);
         }
-        _ => {}
+        Command::Auto
+        | Command::Deploy
+        | Command::Rollback
+        | Command::Promote
+        | Command::ReadyForProd
+        | Command::Approve
+        | Command::Preflight
+        | Command::Plan
+        | Command::Status
+        | Command::Diagnose
+        | Command::Resume => {}
     }
     let config = config::load(&inputs.config)?;
     let event = read_event(&runner)?;
@@ -84,6 +98,7 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Request::Rollback(decision) => (Asked::RollBack(decision), Intent::CarryOut),
         Request::PlanRollback(decision) => (Asked::RollBack(decision), Intent::Show),
         Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),
+        Request::PlanPromote(decision) => (Asked::Promote(decision), Intent::Show),
         Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
         Request::Resume => return resume::resume(&session, &config).await,
         Request::Nothing { reason } => {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     azure::container_groups,
+    cli::DryRun,
     config::{Config, Environment},
     domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Strategy, Version},
     execute::{Ending, Happening},
@@ -70,7 +71,8 @@ pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitSta
 async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Failure> {
     let mut worst = ExitStatus::Success;
     let mut looked = 0;
-    for environment in config.environments.values() {
+    let only = session.inputs.environment.as_ref();
+    for environment in config.environments.values().filter(|environment| only.is_none_or(|name| *name == environment.name)) {
         match environment.strategy {
             Strategy::Direct | Strategy::Canary => continue,
             Strategy::BlueGreen => looked += 1,
@@ -103,8 +105,11 @@ async fn one(session: &Session, config: &Config, environment: &Environment) -> R
         HalfWay::Held(why) => println!("{name}: held, a person must decide: {}", log_safe(&why)),
         HalfWay::Stuck(failure) => return Err(failure),
         HalfWay::Yes { rollout, interrupted } => {
-            let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(interrupted), &rollout, Intent::CarryOut).await?;
-            return Ok(ending.exit);
+            let intent = match session.inputs.dry_run {
+                DryRun::Yes => Intent::Show,
+                DryRun::No => Intent::CarryOut,
+            };
+            return Ok(carry_out::carry_out(session, config, &Asked::MakeSafe(interrupted), &rollout, intent).await?.exit);
         }
     }
     Ok(ExitStatus::Success)

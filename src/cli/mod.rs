@@ -98,6 +98,15 @@ pub enum DryRun {
     No,
 }
 
+/// Which of a step's processes this is (GitHub Docs, "Metadata syntax": `runs.post-entrypoint`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// The step itself, or a terminal's command.
+    Main,
+    /// The one after the job's steps, which knows what the main one left in `GITHUB_STATE`.
+    Post,
+}
+
 /// How `plan` and `status` print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -123,6 +132,8 @@ pub enum Color {
 pub struct Inputs {
     /// What to do.
     pub command: Command,
+    /// Who does it.
+    pub process: Process,
     /// `environment`.
     pub environment: Option<EnvironmentName>,
     /// `version`.
@@ -405,7 +416,10 @@ fn wrong(spelled: &str, message: &str) -> Failure {
 pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Failure> {
     let args: Vec<OsString> = args.into_iter().collect();
     // The image carries the binary under a second name for the step after the job's (action.yml, `post-entrypoint`).
-    let post = args.first().is_some_and(|name| name.to_string_lossy().ends_with("-resume"));
+    let process = match args.first() {
+        Some(name) if name.to_string_lossy().ends_with("-resume") => Process::Post,
+        Some(_) | None => Process::Main,
+    };
     let matches = match command_line().try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Print(error.render().ansi().to_string())),
@@ -423,15 +437,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, env: &dyn Fn(&str) -> Opt
     let source = Source { matches: &matches, env };
     let words: Vec<(&str, Command)> = COMMANDS.iter().map(|(command, word, _)| (*word, *command)).collect();
     let command = match matches.subcommand_name() {
-        _ if post => Command::Resume,
+        _ if process == Process::Post => Command::Resume,
         Some(word) => words.iter().find(|(known, _)| *known == word).map_or(Command::Auto, |(_, command)| *command),
         None => source.choice("command", &words)?.unwrap_or(Command::Auto),
     };
     let positional = matches.subcommand().and_then(|(_, sub)| sub.try_get_one::<String>("words").ok().flatten()).cloned();
-    typed(&source, command, positional).map(|inputs| Parsed::Run(Box::new(inputs)))
+    typed(&source, command, process, positional).map(|inputs| Parsed::Run(Box::new(inputs)))
 }
 
-fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> Result<Inputs, Failure> {
+fn typed(source: &Source<'_>, command: Command, process: Process, positional: Option<String>) -> Result<Inputs, Failure> {
     let names_environment =
         matches!(command, Command::Diagnose | Command::Status | Command::Plan | Command::Deploy | Command::Rollback | Command::Preflight);
     let mut environment = source.parsed("environment")?;
@@ -489,6 +503,7 @@ fn typed(source: &Source<'_>, command: Command, positional: Option<String>) -> R
     let unmaskable = unmaskable.map(|(name, _)| name.clone()).collect();
     Ok(Inputs {
         command,
+        process,
         environment,
         version: source.parsed("version")?,
         strategy: source.choice("strategy", &[("instant", RollbackStrategy::Instant), ("staged", RollbackStrategy::Staged)])?,

@@ -237,18 +237,28 @@ pub(super) async fn verify(
     if let Some(from) = from {
         hands.learn(from, execution).await?;
     }
+    // When the requests that the next look counts began to come.
+    let mut counted_since = begun;
     let last = loop {
         ticks.tick().await;
+        let since = std::mem::replace(&mut counted_since, Instant::now());
         let arrived = look(to, from, hands, execution).await?;
         execution.emitter.emit(Happening::Arrival { step: index, after_ms: millis(begun.elapsed()), arrived: arrived.clone() });
         if has_arrived(&arrived, begun.elapsed() >= Duration::from_secs(ttl)) {
             return Ok(());
         }
-        if begun.elapsed() >= limit {
+        if is_last(begun.elapsed(), since.duration_since(begun), Duration::from_secs(ttl), limit) {
             break arrived;
         }
     };
     Err(not_arrived(to, limit, ttl, &last, hands, execution))
+}
+
+/// Whether no look follows one that ended `now` and counted what came from `since` on (both since the step began): the limit is
+/// over, and so was the time to live before anything that it counted. A look that was slow to come still counts requests that were
+/// rightly sent elsewhere.
+fn is_last(now: Duration, since: Duration, ttl: Duration, limit: Duration) -> bool {
+    now >= limit && since >= ttl
 }
 
 /// What one look at arriving traffic shows.
@@ -378,4 +388,19 @@ pub(super) async fn drain(index: usize, from: &Side, hands: &mut Hands, executio
         first = false;
     }
     execution.emitter.emit(Happening::Drained { step: index, from: from.clone(), after_ms: millis(begun.elapsed()), left });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_counts_from_before_the_time_to_live_is_not_the_last() {
+        let (ttl, limit) = (Duration::from_secs(10), Duration::from_secs(40));
+        let is_last = |now, since| is_last(Duration::from_secs(now), Duration::from_secs(since), ttl, limit);
+        assert!(!is_last(39, 34), "there is time left");
+        assert!(is_last(40, 35));
+        assert!(!is_last(60, 5), "it was slow, and counts those who still held the old answer");
+        assert!(is_last(65, 60));
+    }
 }

@@ -41,14 +41,22 @@ pub async fn found(world: &World, staging: Staging) {
 /// Staging as it usually is: blue serves the version before.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub async fn seed(world: &World) {
+    world.seed(&Staging::live(Slot::Blue, BEFORE).with_ttl(1)).await.expect("seeded");
+}
+
+/// The same, found so that it goes with this module's [`world`].
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub async fn usual(world: &World) {
     found(world, Staging::live(Slot::Blue, BEFORE)).await;
 }
 
-/// A merge to `main`, looked at ten times a second.
+/// A merge to `main`, looked at ten times a second. On a machine so busy that nobody comes by for a second that is no reason to
+/// hold it.
 #[allow(dead_code, reason = "each test binary uses its own part of this module")]
 pub fn merge(world: &World) -> RunSpec {
     let spec = RunSpec::push_main(world);
-    RunSpec { config: spec.config.replace("every: 20ms", "every: 100ms"), ..spec }
+    let config = spec.config.replace("every: 20ms", "every: 100ms").replace("min-requests: 10", "min-requests: 1\n  no-data: ignore");
+    RunSpec { config, ..spec }
 }
 
 /// People who use staging, already at it.

@@ -68,7 +68,7 @@ pub(super) enum Content {
 }
 
 impl LockInfo {
-    /// Who it is, for people: "deploy by octocat since 2026-11-24 12:00:00 UTC, https://github.com/…".
+    /// Who it is, for people: `deploy by octocat since 2026-11-24 12:00:00 UTC, https://github.com/…`.
     #[must_use]
     pub fn words(&self) -> String {
         let Self { command, actor, taken_at, url, rollout, .. } = self;
