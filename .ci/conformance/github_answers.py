@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the sandbox's GitHub against GitHub's own OpenAPI description: every answer, the refusals too.
 
-usage: github_answers.py INFO.json OPENAPI.json      (INFO from `cargo sandbox serve --deployed --info`; needs PyPI jsonschema)
+usage: github_answers.py INFO.json OPENAPI.json      (INFO from `cargo sandbox serve --deployed --scenario prod --info`; needs PyPI jsonschema)
 """
 import json, ssl, sys
 import urllib.error, urllib.request
@@ -12,13 +12,14 @@ from github_requests import operation, plain, resolve
 
 info, doc = (json.load(open(path)) for path in sys.argv[1:3])
 api, repository = info["urls"]["github_api"], "/repos/nextgen-market/nextgen-market"
+teams = "/orgs/nextgen-market/teams"
 tls = ssl.create_default_context(cafile=info["ca"])
 bad = checked = 0
 
 
-def ask(method, path, body=None, wanted=200):
+def ask(method, path, body=None, wanted=200, root=repository):
     global bad, checked
-    request = urllib.request.Request(api + repository + path, method=method, data=None if body is None else json.dumps(body).encode())
+    request = urllib.request.Request(api + root + path, method=method, data=None if body is None else json.dumps(body).encode())
     request.add_header("authorization", f"Bearer {info['github-token']}")
     try:
         answer = urllib.request.urlopen(request, context=tls)
@@ -27,7 +28,7 @@ def ask(method, path, body=None, wanted=200):
     text = answer.read()
     read = json.loads(text) if text else None
     errors = [] if answer.status == wanted else [f"status {answer.status}, not {wanted}: {text[:200]}"]
-    template, item = operation(doc, method, repository + path.split("?")[0]) or (None, None)
+    template, item = operation(doc, method, root + path.split("?")[0]) or (None, None)
     if not template:
         errors.append("GitHub has no such operation")
     else:
@@ -72,5 +73,23 @@ run = ask("GET", "/actions/runs/7313377331")
 if (run["status"], run["conclusion"]) != ("completed", "success"):
     print(f"the run that deployed dev is {run['status']}, {run['conclusion']}")
     bad += 1
+ask("GET", f"/commits/{head}/check-runs?per_page=100")
+ask("GET", "/code-scanning/alerts?ref=refs/heads/main")
+tag = ask("GET", "/git/ref/tags/v0.9.5")["object"]
+ask("GET", f"/git/tags/{tag['sha']}")
+ask("GET", "/commits?sha=main&per_page=5")
+ask("GET", "/commits/main")
+ask("GET", "/compare/v0.9.5...main")
+ask("GET", "/compare/v0.1...main", wanted=404)
+ask("GET", "/actions/runs/7313377331/approvals")
+ask("GET", "/tech-leads/memberships/tom", root=teams)
+ask("GET", "/tech-leads/memberships/nobody", wanted=404, root=teams)
+ask("GET", "/releases")
+ask("GET", "/releases/tags/v0.9.5")
+ask("GET", "/releases/tags/v1.0.0", wanted=404)
+release = ask("POST", "/releases", {"tag_name": "v1.0.0", "body": "Changes"}, 201)
+ask("POST", "/releases", {"tag_name": "v1.0.0"}, 422)
+ask("PATCH", f"/releases/{release['id']}", {"body": "Changes, live"})
+ask("GET", f"/releases/{release['id']}")
 print(f"{checked} GitHub answers checked, {bad} bad")
 sys.exit(1 if bad else 0)

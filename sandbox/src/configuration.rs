@@ -141,7 +141,7 @@ fn production(url: &str, clocks: &Clocks) -> String {
       verify:
         smoke: [/health, /api/invoices, /api/payments, /api/health/db]{sql}
     rollback:
-      staged: [{{ traffic: 25%, for: {phase}ms }}, {{ traffic: 50%, for: {phase}ms }}, {{ traffic: 100% }}]
+      staged: [{{ traffic: 25%, for: {phase}ms }}, {{ traffic: 50%, for: {phase}ms }}, {{ traffic: 100%, for: {phase}ms }}]
 "#,
         preflight = preflight(clocks),
         every = every.as_millis(),

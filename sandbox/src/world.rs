@@ -277,7 +277,7 @@ impl World {
         lock(&self.shared.azure).groups.get(&Key::new(group, name)).map(|group| group.generation)
     }
 
-    #[cfg(test)]
+    /// What its services share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -387,7 +387,19 @@ impl World {
     /// Slack's messages, as they stand.
     #[must_use]
     pub fn slack_messages(&self) -> Vec<Value> {
-        lock(&self.shared.slack).messages.iter().map(|(_, message)| message.clone()).collect()
+        lock(&self.shared.slack).messages.iter().map(|message| message.body.clone()).collect()
+    }
+
+    /// Slack's messages in a channel, e.g. `#nextgen-incidents`, as they stand.
+    #[must_use]
+    pub fn slack_messages_in(&self, channel: &str) -> Vec<Value> {
+        self.slack_channels().into_iter().filter(|(of, _)| of == channel).map(|(_, message)| message).collect()
+    }
+
+    /// Slack's messages as they stand, each with its channel.
+    #[must_use]
+    pub fn slack_channels(&self) -> Vec<(String, Value)> {
+        lock(&self.shared.slack).messages.iter().map(|message| (message.channel.clone(), message.body.clone())).collect()
     }
 
     /// PagerDuty's incidents, in the order in which they began.
@@ -429,11 +441,6 @@ impl World {
     #[must_use]
     pub fn git_refs(&self) -> BTreeMap<String, String> {
         lock(&self.shared.github).git.refs().clone()
-    }
-
-    /// The annotated tag `name` is on the commit `sha` from now on.
-    pub fn tag_commit(&self, name: &str, sha: &str) {
-        lock(&self.shared.github).git.tagged(name, sha);
     }
 
     /// The message of a commit.

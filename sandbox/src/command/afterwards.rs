@@ -7,11 +7,18 @@ use serde_json::Value;
 
 /// What people see elsewhere, and where the files are.
 pub(crate) fn show(world: &World, finished: &Finished) {
-    for message in world.slack_messages() {
-        anstream::println!("\nSlack, {}:", message.get("channel").and_then(Value::as_str).map_or("#nextgen-devops", |_| "#nextgen-devops"));
+    for (channel, message) in world.slack_channels() {
+        anstream::println!("\nSlack, {channel}:");
         for line in message_view::lines(&message) {
             anstream::println!("  {line}");
         }
+    }
+    for incident in world.pagerduty_incidents() {
+        println!("\nPagerDuty, {}, {:?}: {}", incident.severity, incident.state, incident.summary);
+    }
+    for incident in world.status_page_incidents() {
+        let text = |name: &str| incident[name].as_str().unwrap_or_default();
+        println!("\nStatus page, {} ({}): {}", text("name"), text("impact"), told_in_order(&incident).join(" → "));
     }
     for (deployment, states) in world.deployments() {
         let environment = deployment["environment"].as_str().unwrap_or_default();
@@ -24,6 +31,12 @@ pub(crate) fn show(world: &World, finished: &Finished) {
     println!("\njob summary:   {}", finished.folder.join("summary").display());
     println!("evidence file: {}", finished.outputs.get("report").map_or("none", String::as_str));
     println!("exit status:   {}", finished.code.unwrap_or(-1));
+}
+
+/// What an incident of the status page went through.
+fn told_in_order(incident: &Value) -> Vec<String> {
+    let updates = incident["incident_updates"].as_array().into_iter().flatten().rev();
+    updates.filter_map(|update| Some(update["status"].as_str()?.replace('_', " "))).collect()
 }
 
 /// The sandbox's own exit status: whether it ended as it should have.

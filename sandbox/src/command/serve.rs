@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use sandbox::{Load, RunSpec, runner};
+use sandbox::{Alert, AlertState, Approval, Load, RunSpec, World, runner};
 
 use super::common::{self, Common};
 
@@ -36,7 +36,7 @@ pub(crate) struct Serve {
 enum Scenario {
     /// v0.9.5 is live in staging's blue slot, the green one is empty
     Staging,
-    /// v0.9.5 runs in production's three stable instances, two of which serve
+    /// v0.9.5 runs in production's three stable instances, two of which serve; GitHub has nothing against a release
     Prod,
 }
 
@@ -57,7 +57,10 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
     let world = common::world(common).await?;
     match serve.scenario {
         Some(Scenario::Staging) => world.seed_staging(LIVE).await?,
-        Some(Scenario::Prod) => world.seed_prod(LIVE).await?,
+        Some(Scenario::Prod) => {
+            world.seed_prod(LIVE).await?;
+            ready(&world);
+        }
         None => {}
     }
     for fault in &common.faults {
@@ -93,6 +96,14 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
         super::afterwards::show_people(&people.stop().await);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// GitHub has something of each kind to show, and nothing against a release.
+fn ready(world: &World) {
+    world.github_is_ready(&world.head());
+    world.add_alert(Alert { state: AlertState::Dismissed, ..Alert::open("high") });
+    world.make_release(LIVE, "The release before.");
+    world.answer_run(RunSpec::push_tag(world, "v1.0.0").run_id, "prod", "tom", Approval::Approved, "go");
 }
 
 /// Ends when a pipe on standard input is closed: whoever started this has ended. A terminal or nothing there never ends it.

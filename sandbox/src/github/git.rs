@@ -18,14 +18,22 @@ use crate::{
     shared::{REPOSITORY, SHA, SHA_BEFORE, Shared, lock},
 };
 
+/// The changes between what runs in production and what is pushed: those of the runbook's final notification.
+const CHANGES: [&str; 4] = [
+    "feat(invoice): Invoice DDD architecture (#118)",
+    "feat(api): Resiliency patterns (circuit breaker, bulkhead) (#120)",
+    "feat(api): Idempotency for state-changing APIs (#121)",
+    "perf(cache): Redis caching with tag-based invalidation (#122)",
+];
+
 /// A commit.
 #[derive(Debug, Clone)]
-struct Commit {
-    message: String,
-    tree: String,
-    parents: Vec<String>,
-    author: Value,
-    committer: Value,
+pub(super) struct Commit {
+    pub(super) message: String,
+    pub(super) tree: String,
+    pub(super) parents: Vec<String>,
+    pub(super) author: Value,
+    pub(super) committer: Value,
 }
 
 /// The repository's commits and references.
@@ -44,25 +52,46 @@ impl Default for Repository {
     /// `main` and `develop` as they are before anything is pushed.
     fn default() -> Self {
         let mut repository = Self { commits: BTreeMap::new(), refs: BTreeMap::new(), trees: BTreeSet::new(), tags: BTreeMap::new() };
-        repository.pushed("refs/heads/main", SHA_BEFORE, None);
-        repository.pushed("refs/heads/main", SHA, Some(SHA_BEFORE));
+        let main = "refs/heads/main";
+        repository.pushed(main, SHA_BEFORE, None);
+        let last = CHANGES.map(|change| repository.commit_to(main, change)).into_iter().next_back();
+        repository.pushed(main, SHA, last.as_deref());
         repository.pushed("refs/heads/develop", SHA, Some(SHA_BEFORE));
         repository
     }
 }
 
 impl Repository {
-    /// A commit was pushed to a branch or tag, on top of `parent`.
+    /// A commit was pushed to a branch, on top of `parent`.
     pub(crate) fn pushed(&mut self, git_ref: &str, sha: &str, parent: Option<&str>) {
-        let person = json!({"name": "The Octocat", "email": "octocat@example.com", "date": "2026-11-24T10:00:00Z"});
-        self.commits.entry(sha.to_owned()).or_insert_with(|| Commit {
-            message: "feat(invoice): add new feature".to_owned(),
-            tree: id(&format!("tree of {sha}")),
-            parents: parent.filter(|parent| *parent != sha).map(str::to_owned).into_iter().collect(),
-            author: person.clone(),
-            committer: person,
-        });
+        self.commits.entry(sha.to_owned()).or_insert_with(|| by_a_person(sha, "feat(invoice): add new feature", parent));
         self.refs.insert(git_ref.to_owned(), sha.to_owned());
+    }
+
+    /// Somebody commits to a branch, on top of what is there; gives the commit's name.
+    pub(crate) fn commit_to(&mut self, git_ref: &str, message: &str) -> String {
+        let parent = self.refs.get(git_ref).cloned();
+        let sha = id(&format!("{message} on {parent:?}"));
+        self.commits.insert(sha.clone(), by_a_person(&sha, message, parent.as_deref()));
+        self.refs.insert(git_ref.to_owned(), sha.clone());
+        sha
+    }
+
+    /// A commit and all that came before it, the newest first.
+    pub(super) fn log(&self, sha: &str) -> Vec<String> {
+        let mut found = vec![sha.to_owned()];
+        let mut next = 0;
+        while let Some(sha) = found.get(next) {
+            let parents = self.commits.get(sha).map(|commit| commit.parents.clone()).unwrap_or_default();
+            found.extend(parents.into_iter().filter(|parent| !found.contains(parent)).collect::<Vec<_>>());
+            next += 1;
+        }
+        found
+    }
+
+    /// The commit of this name.
+    pub(super) fn commit(&self, sha: &str) -> Option<&Commit> {
+        self.commits.get(sha)
     }
 
     pub(crate) fn has_commit(&self, sha: &str) -> bool {
@@ -113,6 +142,17 @@ impl Repository {
             }
         }
         false
+    }
+}
+
+fn by_a_person(sha: &str, message: &str, parent: Option<&str>) -> Commit {
+    let person = json!({"name": "The Octocat", "email": "octocat@example.com", "date": "2026-11-24T10:00:00Z"});
+    Commit {
+        message: message.to_owned(),
+        tree: id(&format!("tree of {sha}")),
+        parents: parent.filter(|parent| *parent != sha).map(str::to_owned).into_iter().collect(),
+        author: person.clone(),
+        committer: person,
     }
 }
 

@@ -1,11 +1,17 @@
 //! GitHub's REST API of the one repository: who may ask for what. The answers have the fields of GitHub's documentation.
 //! What each kind of thing does stands in its own file.
 
+mod checks;
+mod code_scanning;
+mod commits;
 mod deployments;
 mod git;
+mod given;
+mod releases;
 mod runs;
 mod statuses;
 mod tags;
+mod teams;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,9 +24,13 @@ use crate::{
     server::{Call, Reply},
     shared::{REPOSITORY, Shared},
 };
+pub use checks::CheckState;
+pub use code_scanning::{Alert, AlertState, CodeScanning};
+pub use given::Approval;
 pub(crate) use runs::{Beginning, Begun, Run, begin};
 pub use runs::{Conclusion, RunState};
 pub(crate) use tags::object as tag_object;
+pub use teams::{Membership, Teams};
 
 /// What GitHub keeps.
 #[derive(Debug, Default)]
@@ -32,6 +42,14 @@ pub(crate) struct Github {
     pub(crate) commit_statuses: Vec<(String, Value)>,
     pub(crate) git: git::Repository,
     pub(crate) runs: BTreeMap<u64, Run>,
+    /// What people said of runs that waited for them, by the runs' ids.
+    approvals: Vec<(u64, Value)>,
+    checks: Vec<checks::Check>,
+    code_scanning: CodeScanning,
+    teams: Teams,
+    /// By team and user.
+    members: BTreeMap<(String, String), Membership>,
+    releases: Vec<Value>,
 }
 
 fn error(status: u16, message: &str) -> Reply {
@@ -48,6 +66,9 @@ pub(crate) fn handle(shared: &Shared, call: &Call) -> Reply {
     }
     let segments = call.segments();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    if let (&Method::GET, ["orgs", org, "teams", team, "memberships", user]) = (&call.method, parts.as_slice()) {
+        return teams::membership(shared, org, team, user);
+    }
     let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Not Found") };
     if format!("{owner}/{name}") != REPOSITORY {
         return error(404, "Not Found");
@@ -61,8 +82,19 @@ pub(crate) fn handle(shared: &Shared, call: &Call) -> Reply {
         (&Method::POST, ["statuses", sha]) => statuses::create(shared, call, sha),
         (&Method::GET, ["commits", git_ref @ .., "statuses"]) => statuses::list(shared, call, &git_ref.join("/")),
         (&Method::GET, ["commits", git_ref @ .., "status"]) => statuses::combined(shared, &git_ref.join("/")),
+        (&Method::GET, ["commits", git_ref @ .., "check-runs"]) => checks::list(shared, call, &git_ref.join("/")),
+        (&Method::GET, ["commits"]) => commits::list(shared, call),
+        (&Method::GET, ["commits", git_ref @ ..]) => commits::one(shared, &git_ref.join("/")),
+        (&Method::GET, ["compare", range @ ..]) => commits::compare(shared, call, &range.join("/")),
+        (&Method::GET, ["code-scanning", "alerts"]) => code_scanning::alerts(shared, call),
+        (&Method::GET, ["releases"]) => releases::list(shared, call),
+        (&Method::POST, ["releases"]) => releases::create(shared, call),
+        (&Method::GET, ["releases", "tags", tag]) => releases::by_tag(shared, tag),
+        (&Method::GET, ["releases", id]) => releases::one(shared, id),
+        (&Method::PATCH, ["releases", id]) => releases::update(shared, call, id),
         (_, ["git", rest @ ..]) => git::handle(shared, call, rest),
         (&Method::GET, ["actions", "runs", id]) => runs::one(shared, id),
+        (&Method::GET, ["actions", "runs", id, "approvals"]) => runs::approvals(shared, id),
         _ => error(404, "Not Found"),
     }
 }
@@ -74,6 +106,13 @@ fn page<T: Clone>(call: &Call, all: &[T]) -> Vec<T> {
     all.iter().skip((number("page", 1) - 1) * size).take(size).cloned().collect()
 }
 
+/// Asks for something of the repository, as a test does.
+#[cfg(test)]
+fn ask(world: &crate::World, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let shared = world.shared();
+    handle(shared, &Call::of(method, &format!("/repos/{REPOSITORY}/{path}"), &shared.github_token, body)).read()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -83,11 +122,6 @@ mod tests {
         Options, World,
         shared::{SHA, SHA_BEFORE, lock},
     };
-
-    fn ask(world: &World, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let shared = world.shared();
-        handle(shared, &Call::of(method, &format!("/repos/{REPOSITORY}/{path}"), &shared.github_token, body)).read()
-    }
 
     #[tokio::test]
     async fn a_lock_is_claimed_once_renewed_forward_only_and_freed_once() {

@@ -131,6 +131,13 @@ pub(super) fn one(shared: &Shared, id: &str) -> Reply {
     }
 }
 
+/// What people said of a run that waited for them.
+pub(super) fn approvals(shared: &Shared, id: &str) -> Reply {
+    let github = lock(&shared.github);
+    let said: Vec<&Value> = github.approvals.iter().filter(|(of, _)| of.to_string() == id).map(|(_, said)| said).collect();
+    Reply::json(200, &json!(said))
+}
+
 fn show(api: &str, id: u64, run: &Run) -> Value {
     let url = format!("{api}/repos/{REPOSITORY}/actions/runs/{id}");
     let workflow = format!("{api}/repos/{REPOSITORY}/actions/workflows/1");
@@ -181,5 +188,16 @@ mod tests {
         assert_eq!(state(), RunState::InProgress, "the end of an earlier process does not end a later one");
         drop(second);
         assert_eq!(state(), RunState::Completed(Conclusion::Cancelled));
+    }
+
+    #[tokio::test]
+    async fn what_people_said_of_a_waiting_run_is_told() {
+        use crate::{Approval, github::ask};
+        let world = World::start(Options::quick()).await.unwrap();
+        assert_eq!(ask(&world, "GET", "actions/runs/7/approvals", &Value::Null), (200, json!([])));
+        world.answer_run(7, "prod", "tom", Approval::Approved, "go");
+        world.answer_run(8, "prod", "rita", Approval::Rejected, "not today");
+        let (_, said) = ask(&world, "GET", "actions/runs/7/approvals", &Value::Null);
+        assert_eq!((said.as_array().unwrap().len(), &said[0]["state"], &said[0]["user"]["login"]), (1, &json!("approved"), &json!("tom")));
     }
 }

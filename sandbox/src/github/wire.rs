@@ -14,6 +14,24 @@ pub(super) fn user(api: &str) -> Value {
     account(api, "github-actions[bot]", 41_898_282, "Bot")
 }
 
+/// A person ("Simple User").
+pub(super) fn person(api: &str, login: &str) -> Value {
+    // Any number will do, as long as it stays the person's.
+    let id = login.bytes().fold(583_231, |id: u64, byte| (id * 31 + u64::from(byte)) % 100_000_000);
+    account(api, login, id, "User")
+}
+
+/// The application that runs workflows ("GitHub app").
+pub(super) fn actions_app(api: &str) -> Value {
+    json!({
+        "id": 15_368, "slug": "github-actions", "node_id": "A_15368", "client_id": "Iv1.05c79e9ad1f6bdfa",
+        "owner": account(api, "github", 9919, "Organization"), "name": "GitHub Actions",
+        "description": "Automate your workflow from idea to production", "external_url": "https://help.github.com/en/actions",
+        "html_url": "https://github.com/apps/github-actions", "created_at": "2018-07-30T09:30:17Z", "updated_at": "2024-04-10T20:33:16Z",
+        "permissions": {"checks": "write", "contents": "write"}, "events": [],
+    })
+}
+
 fn account(api: &str, login: &str, id: u64, kind: &str) -> Value {
     let url = format!("{api}/users/{login}");
     let below = [
