@@ -1,6 +1,7 @@
 //! `deploy.yml`: its surface, defaults, validation and JSON Schema.
 //! Reads text, gives plain data; knows nothing of Azure's or GitHub's wire formats.
 
+mod canary;
 mod check;
 mod container;
 mod error;
@@ -13,6 +14,7 @@ mod shape;
 mod surface;
 mod tree;
 
+pub use canary::{Abort, Canary, OnBreach, Phase, Preflight, Stabilize, Staged, Verify};
 pub use container::{
     Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
     Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,
@@ -86,6 +88,8 @@ pub struct Environment {
     pub instance: InstanceName,
     /// What the blue-green strategy needs; there with that strategy, and only with it.
     pub blue_green: Option<BlueGreen>,
+    /// What the canary strategy needs; there with that strategy, and only with it.
+    pub canary: Option<Canary>,
     /// The image tag, with `{sha}` (short commit id), `{version}` (the git tag) and `{branch}` filled in.
     pub tag: String,
     /// The address people and smoke tests use; `None`: the instance's own.
