@@ -346,6 +346,7 @@ fn tags(told: &Rollout, image: &ImageReference, role: Role, existing: Option<&In
         run: told.run_url.clone(),
         previous,
         stable_since: None,
+        promoted: None,
         held: None,
         // A PUT replaces all tags: those that other people or policies put there stay theirs.
         others: existing.map(|instance| instance.tags.others.clone()).unwrap_or_default(),

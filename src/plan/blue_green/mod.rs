@@ -247,6 +247,13 @@ impl<'a> World<'a> {
             | Step::ContinueInstance { .. }
             | Step::CreateProfile { .. }
             | Step::Switch { .. }
+            | Step::Shift { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstance { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. }
+            | Step::MarkPromoted { .. }
+            | Step::Together { .. }
             | Step::MarkStable { .. } => 0,
         }
     }

@@ -1,0 +1,539 @@
+//! The canary strategy (runbook Scenario 3): a small share first, then more, then every stable instance. Pure.
+//!
+//! One way serves both directions: a *candidate* instance beside the stable ones goes through rising shares and, once it has
+//! passed them all, the stable instances are replaced by its version, standing by without traffic, before people are sent to
+//! them and the candidate goes. Forward the candidate is `prod-canary-1` with the new version; backward it is `prod-old-1` with
+//! the old one (runbook "Staged Rollback").
+//!
+//! What proves a version is written on instances: a candidate has the role `canary` and, once it has passed every phase, the
+//! mark `promoted`; stable instances of a version that has been watched to the end have `stable-since`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Aim, Plan, Slice, SmokeTarget, Step, StepBack, change::change, direct::CREATE_LIMIT_SECONDS};
+use crate::{
+    azure::definition::Comparison,
+    config::{Canary, Environment, Rule},
+    domain::{ImageReference, ImageRepository, InstanceName, RolloutId, Share, Strategy, Version},
+    failure::{Failure, FailureKind},
+    observe::{EndpointState, Instance, Observed, Profile, Provisioning, same_host},
+};
+
+/// Probes of a version that runs already: it answers at once or it is not well.
+const PROBES: u32 = 3;
+
+/// What all plans of this strategy are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// The rollout.
+    pub rollout: &'a RolloutId,
+    /// Where.
+    pub environment: &'a Environment,
+    /// What the strategy needs.
+    pub canary: &'a Canary,
+    /// What was read.
+    pub observed: &'a Observed,
+    /// Where the images are.
+    pub repository: &'a ImageRepository,
+}
+
+/// What is to run, and how the instances that exist compare with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What is to run.
+    pub image: &'a ImageReference,
+    /// How each instance that exists compares with what is wanted of it.
+    pub comparisons: &'a BTreeMap<InstanceName, Comparison>,
+}
+
+/// How fast a rollback goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All at once, after the health gate.
+    Instant,
+    /// By the configured shares, watched.
+    Staged,
+}
+
+/// A share that a candidate goes through.
+struct Stage {
+    share: Share,
+    duration: Duration,
+    stable: usize,
+    rules: Vec<Rule>,
+    back: Share,
+}
+
+/// Whether a version that reached everyone is watched before it is marked stable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    /// As `stabilize` says.
+    Stabilized,
+    /// It was trusted before.
+    Trusted,
+}
+
+impl<'a> World<'a> {
+    fn instance(&self, name: &InstanceName) -> Option<&'a Instance> {
+        self.observed.instance(name)
+    }
+
+    fn is_on(&self, name: &InstanceName) -> bool {
+        let endpoint = self.observed.profile.as_ref().and_then(|profile| profile.endpoint(name.as_str()));
+        endpoint.is_some_and(|endpoint| endpoint.state == EndpointState::Enabled)
+    }
+
+    /// The stable instances that people are sent to.
+    fn serving(&self) -> Vec<InstanceName> {
+        self.canary.stable.iter().filter(|name| self.is_on(name) && self.instance(name).is_some()).cloned().collect()
+    }
+
+    /// The stable instances that could serve: there, and not given up by Azure.
+    fn standing(&self) -> Vec<InstanceName> {
+        let stands = |instance: &Instance| match instance.provisioning {
+            Provisioning::Succeeded | Provisioning::InProgress(_) => true,
+            Provisioning::Failed | Provisioning::Stopped => false,
+        };
+        self.canary.stable.iter().filter(|name| self.instance(name).is_some_and(stands)).cloned().collect()
+    }
+
+    fn failure(&self, what: impl Into<String>) -> Failure {
+        let resource = format!("Traffic Manager profile {}/{}", self.environment.resource_group, self.canary.profile.name);
+        Failure::new(FailureKind::Traffic, what, resource).meaning("nothing was touched")
+    }
+
+    /// The profile, once it is certain that it sends people to this environment's instances and nowhere else.
+    fn profile(&self) -> Result<&'a Profile, Failure> {
+        let (group, name) = (&self.environment.resource_group, &self.canary.profile.name);
+        let Some(profile) = &self.observed.profile else {
+            return Err(self.failure(format!("the profile {name} does not exist")).next(format!(
+                "create it: az network traffic-manager profile create -g {group} -n {name} --routing-method Weighted --unique-dns-name NAME \
+                 --ttl 10 --protocol HTTP --port {} --path {}",
+                self.environment.container.port, self.environment.container.health
+            )));
+        };
+        let ours = |endpoint: &str| self.all().any(|name| name.as_str().eq_ignore_ascii_case(endpoint));
+        if let Some(foreign) = profile.enabled().find(|endpoint| !ours(&endpoint.name)) {
+            return Err(self.failure(format!("the profile also sends people to {}, which is no instance of {}", foreign.name, self.environment.name)).next(
+                format!(
+                    "switch it off: az network traffic-manager endpoint update -g {group} --profile-name {name} -n {} --type {} --endpoint-status \
+                     Disabled",
+                    foreign.name, foreign.kind
+                ),
+            ));
+        }
+        for endpoint in profile.enabled() {
+            let instance = self.all().find(|name| name.as_str().eq_ignore_ascii_case(&endpoint.name)).and_then(|name| self.instance(name));
+            if let Some(fqdn) = instance.and_then(|instance| instance.fqdn.as_deref())
+                && !same_host(&endpoint.target, fqdn)
+            {
+                return Err(self.failure(format!("{} sends people to {}, and the instance is {fqdn}", endpoint.name, endpoint.target)).next(format!(
+                    "point it at the instance: az network traffic-manager endpoint update -g {group} --profile-name {name} -n {} --type {} \
+                     --target {fqdn}",
+                    endpoint.name, endpoint.kind
+                )));
+            }
+        }
+        Ok(profile)
+    }
+
+    /// Every instance of the environment.
+    fn all(&self) -> impl Iterator<Item = &'a InstanceName> {
+        self.canary.stable.iter().chain([&self.canary.canary, &self.canary.old])
+    }
+
+    fn await_health(&self, instance: &InstanceName, retries: u32) -> Step {
+        Step::AwaitHealth {
+            instance: instance.clone(),
+            path: self.environment.container.health.clone(),
+            retries,
+            every_seconds: self.environment.health.every.as_secs_f64(),
+        }
+    }
+
+    fn smoke(&self, target: SmokeTarget) -> Option<Step> {
+        let paths = self.environment.smoke.clone();
+        if paths.is_empty() { None } else { Some(Step::Smoke { target, paths }) }
+    }
+
+    /// The health gate and the smoke tests of an instance that was just written.
+    fn gate(&self, instance: &InstanceName) -> Vec<Step> {
+        let mut steps = vec![self.await_health(instance, self.environment.health.retries)];
+        steps.extend(self.smoke(SmokeTarget::Instance(instance.clone())));
+        steps
+    }
+
+    fn shift(&self, to: Vec<Slice>, back_to: Option<Vec<Slice>>, leaving: Option<&InstanceName>) -> Step {
+        Step::Shift { profile: self.canary.profile.name.clone(), to, back_to, leaving: leaving.cloned() }
+    }
+
+    fn abort(&self) -> (Vec<Rule>, Duration) {
+        let every = |rules: Vec<Rule>, every| (rules, every);
+        match &self.canary.abort {
+            Some(abort) => every(super::blue_green::with_health(&abort.rules), abort.every),
+            // Switched off: an instance that does not answer its health check is not well all the same.
+            None => every(super::blue_green::with_health(&[]), Duration::from_secs(10)),
+        }
+    }
+
+    fn plan(&self, aim: Aim, image: Option<ImageReference>, subject: &InstanceName, steps: Vec<Step>, notices: Vec<String>) -> Plan {
+        let serving = self.serving();
+        let previous = serving.first().and_then(|name| self.instance(name)).and_then(|instance| instance.tags.version.clone());
+        Plan {
+            rollout: self.rollout.clone(),
+            environment: self.environment.name.clone(),
+            strategy: Strategy::Canary,
+            aim,
+            image,
+            sha: match aim {
+                Aim::Deploy => None,
+                Aim::RollBack | Aim::Promote | Aim::MakeSafe => self.instance(subject).and_then(|instance| instance.tags.sha.clone()),
+            },
+            previous,
+            subject: subject.clone(),
+            limit_seconds: steps.iter().map(|step| self.limit(step)).sum(),
+            steps,
+            notices,
+        }
+    }
+
+    /// How long a step usually takes at most, in seconds.
+    fn limit(&self, step: &Step) -> u64 {
+        let whole = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+        let ttl = self.observed.profile.as_ref().map_or(10, |profile| profile.ttl_seconds);
+        match step {
+            Step::CreateInstance { .. } | Step::UpdateInstance { .. } => CREATE_LIMIT_SECONDS,
+            Step::AwaitHealth { retries, every_seconds, .. } => whole(every_seconds * f64::from(*retries)),
+            Step::Smoke { paths, .. } => self.environment.health.timeout.as_secs() * paths.len() as u64,
+            Step::VerifyShares { .. } | Step::DrainInstance { .. } => ttl + self.environment.margin().as_secs(),
+            Step::Phase { for_seconds, .. } => whole(*for_seconds),
+            Step::Together { lanes } => {
+                lanes.iter().map(|lane| lane.iter().map(|step| self.limit(step)).sum()).max().unwrap_or(0)
+            }
+            Step::DeleteInstance { .. }
+            | Step::KeepInstance { .. }
+            | Step::ContinueInstance { .. }
+            | Step::CreateProfile { .. }
+            | Step::Switch { .. }
+            | Step::VerifyTraffic { .. }
+            | Step::Drain { .. }
+            | Step::Observe { .. }
+            | Step::Shift { .. }
+            | Step::CheckBaseline { .. }
+            | Step::MarkPromoted { .. }
+            | Step::MarkStable { .. } => 0,
+        }
+    }
+
+    /// The steps that bring the wanted version into the candidate's instance, which nobody is sent to.
+    fn fill(&self, candidate: &InstanceName, wanted: &Wanted<'_>) -> Vec<Step> {
+        change(candidate, self.instance(candidate).zip(wanted.comparisons.get(candidate)))
+            .into_iter()
+            .map(|step| match step {
+                Step::KeepInstance { instance } => Step::ContinueInstance { instance },
+                other => other,
+            })
+            .collect()
+    }
+
+    /// From the gates of the candidate through its shares: everything before it is promoted.
+    fn through(&self, candidate: &InstanceName, stages: &[Stage], base: &[Slice], baseline: &[InstanceName]) -> Vec<Step> {
+        let mut steps = self.gate(candidate);
+        let (abort, every) = self.abort();
+        let mut first: Vec<Rule> = abort.clone();
+        first.extend(stages.first().iter().flat_map(|stage| stage.rules.clone()));
+        // A rule against the stable instances' own value has nothing to say of them.
+        let absolute: Vec<Rule> = first.into_iter().filter(|rule| !rule.compares()).collect();
+        if !baseline.is_empty() {
+            steps.push(Step::CheckBaseline { on: baseline.to_vec(), rules: absolute });
+        }
+        let standing = self.standing();
+        for (index, stage) in stages.iter().enumerate() {
+            let beside: Vec<InstanceName> = standing.iter().take(stage.stable).cloned().collect();
+            let to = slices(candidate, stage.share, &beside);
+            steps.push(self.shift(to.clone(), Some(base.to_vec()), Some(candidate)));
+            steps.push(Step::VerifyShares { to, subject: candidate.clone() });
+            if stage.duration.is_zero() {
+                continue;
+            }
+            steps.push(Step::Phase {
+                on: vec![candidate.clone()],
+                beside: if stage.share == Share::ALL { Vec::new() } else { beside },
+                share: stage.share,
+                for_seconds: stage.duration.as_secs_f64(),
+                every_seconds: every.as_secs_f64(),
+                rules: stage.rules.clone(),
+                abort: abort.clone(),
+                step_back: self.step_back(candidate, stages, index, &standing).map(Box::new),
+            });
+        }
+        steps
+    }
+
+    /// Where a breach of a stage's own rules steps back to, where that is a share and not 0%.
+    fn step_back(&self, candidate: &InstanceName, stages: &[Stage], index: usize, standing: &[InstanceName]) -> Option<StepBack> {
+        let stage = stages.get(index).filter(|stage| stage.back > Share::ZERO)?;
+        let like = stages.iter().take(index).rev().find(|earlier| earlier.share <= stage.back).unwrap_or(stage);
+        let beside: Vec<InstanceName> = standing.iter().take(like.stable).cloned().collect();
+        Some(StepBack {
+            profile: self.canary.profile.name.clone(),
+            to: slices(candidate, stage.back, &beside),
+            share: stage.back,
+            for_seconds: like.duration.as_secs_f64(),
+            rules: like.rules.clone(),
+        })
+    }
+
+    /// From the promotion to the end: every stable instance gets the version while nobody is sent to it, then people, then the
+    /// candidate goes.
+    fn replace(&self, candidate: &InstanceName, wanted: &Wanted<'_>, afterwards: Afterwards) -> Vec<Step> {
+        let lanes = self.canary.stable.iter().map(|stable| {
+            let mut lane = change(stable, self.instance(stable).zip(wanted.comparisons.get(stable)));
+            lane.extend(self.gate(stable));
+            lane
+        });
+        let active: Vec<InstanceName> = self.canary.stable.iter().take(self.canary.active).cloned().collect();
+        let all = vec![Slice { instance: candidate.clone(), share: Share::ALL }];
+        let mut steps = vec![Step::Together { lanes: lanes.collect() }];
+        if self.is_on(candidate) || self.instance(candidate).is_some() || candidate == &self.canary.canary || candidate == &self.canary.old {
+            let to = even(&active);
+            steps.push(self.shift(to.clone(), Some(all), None));
+            if let Some(subject) = active.first() {
+                steps.push(Step::VerifyShares { to, subject: subject.clone() });
+            }
+            steps.push(Step::DrainInstance { instance: candidate.clone() });
+            steps.push(Step::DeleteInstance { instance: candidate.clone(), why: "the stable instances run its version".into() });
+        }
+        steps.extend(self.settle(&active, afterwards));
+        steps
+    }
+
+    /// Watching everyone on the new version, the last smoke tests, and the mark that it is trusted.
+    fn settle(&self, active: &[InstanceName], afterwards: Afterwards) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if let (Afterwards::Stabilized, Some(stabilize)) = (afterwards, &self.canary.stabilize) {
+            steps.push(Step::Phase {
+                on: active.to_vec(),
+                beside: Vec::new(),
+                share: Share::ALL,
+                for_seconds: stabilize.duration.as_secs_f64(),
+                every_seconds: stabilize.every.as_secs_f64(),
+                rules: super::blue_green::with_health(&stabilize.rules),
+                abort: Vec::new(),
+                step_back: None,
+            });
+        }
+        let url = self.environment.url.as_ref().map(crate::execute::shown);
+        let mut paths = self.environment.smoke.clone();
+        if let (Afterwards::Stabilized, Some(stabilize)) = (afterwards, &self.canary.stabilize) {
+            paths.extend(stabilize.verify.smoke.iter().filter(|path| !self.environment.smoke.contains(path)).cloned());
+        }
+        if let (Some(url), false) = (url, paths.is_empty()) {
+            steps.push(Step::Smoke { target: SmokeTarget::Url(url), paths });
+        }
+        let marks = self.canary.stable.iter().map(|stable| vec![Step::MarkStable { instance: stable.clone() }]);
+        steps.push(Step::Together { lanes: marks.collect() });
+        steps
+    }
+}
+
+/// Everyone, in equal parts, over `instances`; what does not divide goes to the first.
+fn even(instances: &[InstanceName]) -> Vec<Slice> {
+    spread(instances, Share::ALL)
+}
+
+fn spread(instances: &[InstanceName], share: Share) -> Vec<Slice> {
+    let count = u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
+    let part = share.ppm() / count;
+    let rest = share.ppm() - part * count;
+    let of = |index: usize| Share::from_ppm(if index == 0 { part + rest } else { part }).unwrap_or(Share::ZERO);
+    instances.iter().enumerate().map(|(index, instance)| Slice { instance: instance.clone(), share: of(index) }).collect()
+}
+
+/// `share` for the candidate, the rest in equal parts for those beside it.
+fn slices(candidate: &InstanceName, share: Share, beside: &[InstanceName]) -> Vec<Slice> {
+    let rest = Share::from_ppm(Share::ALL.ppm() - share.ppm()).unwrap_or(Share::ZERO);
+    let mut all = vec![Slice { instance: candidate.clone(), share }];
+    if rest > Share::ZERO {
+        all.extend(spread(beside, rest));
+    }
+    all
+}
+
+/// Whether the candidate has passed every phase.
+#[must_use]
+pub fn is_promoted(instance: &Instance) -> bool {
+    instance.tags.promoted.is_some()
+}
+
+/// The plan that brings a version to the environment.
+///
+/// # Errors
+/// A refusal (kind `Traffic`) when the profile is not what shares can be set with, when nobody is served, or when another
+/// version is half-way and only forward.
+pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Result<Plan, Failure> {
+    world.profile()?;
+    let mut notices = notices;
+    let config = world.canary;
+    let image = Some(wanted.image.clone());
+    if let Some(old) = world.instance(&config.old) {
+        let version = old.tags.version.as_ref().map_or("another version", Version::as_str);
+        return Err(world
+            .failure(format!("a rollback to {version} is half-way: {} exists", config.old))
+            .next(format!("finish it: command: rollback, environment: {}", world.environment.name)));
+    }
+    let stages: Vec<Stage> = config
+        .phases
+        .iter()
+        .map(|phase| Stage { share: phase.share, duration: phase.duration, stable: phase.stable, rules: phase.rules.clone(), back: phase.on_breach })
+        .collect();
+    let candidate = &config.canary;
+    let is_same = |name: &InstanceName| world.instance(name).is_some() && wanted.comparisons.get(name) == Some(&Comparison::Same);
+    if let Some(found) = world.instance(candidate).filter(|found| is_promoted(found)) {
+        if !is_same(candidate) {
+            let version = found.tags.version.as_ref().map_or("another version", Version::as_str);
+            return Err(world
+                .failure(format!("{version} has passed every phase and is taking the stable instances' place"))
+                .next(format!("finish it first: command: deploy, environment: {}, version: {version}", world.environment.name))
+                .next(format!("or go back: command: rollback, environment: {}", world.environment.name)));
+        }
+        notices.push(format!("{candidate} passed every phase in an earlier run: what is left is done"));
+        let steps = [vec![Step::ContinueInstance { instance: candidate.clone() }, Step::MarkPromoted { instance: candidate.clone() }], world.replace(candidate, wanted, Afterwards::Stabilized)]
+            .concat();
+        return Ok(world.plan(Aim::Deploy, image, candidate, steps, notices));
+    }
+    if config.stable.iter().all(|name| world.instance(name).is_none()) {
+        return Ok(first(world, wanted, notices));
+    }
+    let serving = world.serving();
+    if serving.is_empty() {
+        return Err(world
+            .failure(format!("nobody is sent to a stable instance of {}", world.environment.name))
+            .next("switch the stable instances' endpoints on, or delete the instances to begin anew"));
+    }
+    let base = even(&serving);
+    let mut steps = Vec::new();
+    if config.stable.iter().all(is_same) && world.instance(candidate).is_none() {
+        let is_settled = config.stable.iter().all(|name| world.instance(name).is_some_and(|instance| instance.tags.stable_since.is_some()));
+        let subject = serving.first().unwrap_or(candidate);
+        if is_settled {
+            for name in &serving {
+                steps.push(Step::KeepInstance { instance: name.clone() });
+                steps.push(world.await_health(name, world.environment.health.retries));
+            }
+            steps.extend(world.environment.url.as_ref().and_then(|url| world.smoke(SmokeTarget::Url(crate::execute::shown(url)))));
+        } else {
+            notices.push("every stable instance runs it, and an earlier run did not watch it to the end: it is watched again".into());
+            steps.extend(world.settle(&serving, Afterwards::Stabilized));
+        }
+        return Ok(world.plan(Aim::Deploy, image, subject, steps, notices));
+    }
+    match world.instance(candidate) {
+        Some(found) => {
+            let version = found.tags.version.as_ref().map_or("a version", Version::as_str);
+            if world.is_on(candidate) {
+                notices.push(format!("an earlier run left {version} with a share of people: they go back to the stable instances first"));
+                steps.push(world.shift(base.clone(), None, None));
+                steps.push(Step::DrainInstance { instance: candidate.clone() });
+            }
+            if is_same(candidate) {
+                steps.extend(world.fill(candidate, wanted));
+            } else {
+                let why = format!("{version} never passed its phases");
+                steps.push(Step::DeleteInstance { instance: candidate.clone(), why });
+                steps.push(Step::CreateInstance { instance: candidate.clone() });
+            }
+        }
+        None => steps.push(Step::CreateInstance { instance: candidate.clone() }),
+    }
+    steps.extend(world.through(candidate, &stages, &base, &serving));
+    steps.push(Step::MarkPromoted { instance: candidate.clone() });
+    steps.extend(world.replace(candidate, wanted, Afterwards::Stabilized));
+    Ok(world.plan(Aim::Deploy, image, candidate, steps, notices))
+}
+
+/// A first deployment: there is nothing to compare with or fall back to, so every stable instance is made, gated, and switched
+/// on (DESIGN "First deployment").
+fn first(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Plan {
+    let config = world.canary;
+    let lanes = config.stable.iter().map(|stable| [vec![Step::CreateInstance { instance: stable.clone() }], world.gate(stable)].concat());
+    let active: Vec<InstanceName> = config.stable.iter().take(config.active).cloned().collect();
+    let mut steps = vec![Step::Together { lanes: lanes.collect() }, world.shift(even(&active), None, None)];
+    steps.extend(active.first().map(|subject| Step::VerifyShares { to: even(&active), subject: subject.clone() }));
+    // A canary that is left over from another life serves nobody any more.
+    steps.extend(world.instance(&config.canary).map(|_| Step::DeleteInstance { instance: config.canary.clone(), why: "it is left over".into() }));
+    steps.extend(world.settle(&active, Afterwards::Stabilized));
+    world.plan(Aim::Deploy, Some(wanted.image.clone()), active.first().unwrap_or(&config.canary), steps, notices)
+}
+
+/// The candidate that is half-way, if one is: not promoted yet.
+fn half_way<'a>(world: &World<'a>) -> Option<&'a InstanceName> {
+    [&world.canary.canary, &world.canary.old].into_iter().find(|name| world.instance(name).is_some_and(|instance| !is_promoted(instance)))
+}
+
+/// The plan that takes back a candidate that has not passed its phases: everyone to the stable instances, then it goes. `None`
+/// where no candidate is half-way.
+///
+/// # Errors
+/// A refusal when the profile is not what shares can be set with, or there is nothing to go back to.
+pub fn call_off(world: &World<'_>, aim: Aim) -> Result<Option<Plan>, Failure> {
+    world.profile()?;
+    let Some(candidate) = half_way(world) else { return Ok(None) };
+    let serving = world.serving();
+    let back = if serving.is_empty() { world.standing().into_iter().take(world.canary.active).collect() } else { serving };
+    let Some(subject) = back.first() else {
+        return Err(world.failure(format!("only {candidate} is there: nobody could be sent anywhere else")));
+    };
+    let mut steps: Vec<Step> = back.iter().map(|name| world.await_health(name, PROBES)).collect();
+    if world.is_on(candidate) {
+        steps.push(world.shift(even(&back), None, None));
+        steps.push(Step::DrainInstance { instance: candidate.clone() });
+    }
+    let why = match aim {
+        Aim::RollBack => "its rollout was called off",
+        Aim::Deploy | Aim::Promote | Aim::MakeSafe => "its rollout was interrupted",
+    };
+    steps.push(Step::DeleteInstance { instance: candidate.clone(), why: why.into() });
+    Ok(Some(world.plan(aim, image_of(world, subject), subject, steps, Vec::new())))
+}
+
+/// The image that an instance runs, by the Action's tags.
+fn image_of(world: &World<'_>, name: &InstanceName) -> Option<ImageReference> {
+    let tags = &world.instance(name)?.tags;
+    Some(ImageReference { repository: world.repository.clone(), version: tags.version.clone()?, digest: tags.digest.clone()? })
+}
+
+/// The plan that brings back a version that nothing runs any more: `wanted` is it (runbook "Staged Rollback").
+///
+/// # Errors
+/// A refusal as for [`deploy`].
+pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<String>) -> Result<Plan, Failure> {
+    world.profile()?;
+    let config = world.canary;
+    let candidate = &config.old;
+    // Whoever serves now is where people stay until the old version is there: the stable instances, or a promoted canary.
+    let mut serving = world.serving();
+    serving.extend(Some(&config.canary).filter(|canary| world.is_on(canary)).cloned());
+    if serving.is_empty() {
+        return Err(world.failure("nobody is sent anywhere, so there is nothing to go back from").next("deploy the version instead"));
+    }
+    let base = even(&serving);
+    let stages: Vec<Stage> = match pace {
+        Pace::Instant => vec![Stage { share: Share::ALL, duration: Duration::ZERO, stable: 0, rules: Vec::new(), back: Share::ZERO }],
+        Pace::Staged => config
+            .staged
+            .iter()
+            .map(|step| Stage { share: step.share, duration: step.duration, stable: config.active, rules: Vec::new(), back: Share::ZERO })
+            .collect(),
+    };
+    let mut steps = world.fill(candidate, wanted);
+    // What serves now may be what is sick: it judges nothing.
+    steps.extend(world.through(candidate, &stages, &base, &[]));
+    steps.push(Step::MarkPromoted { instance: candidate.clone() });
+    if world.instance(&config.canary).is_some() {
+        steps.push(Step::DrainInstance { instance: config.canary.clone() });
+        steps.push(Step::DeleteInstance { instance: config.canary.clone(), why: "a rollback takes its version back".into() });
+    }
+    steps.extend(world.replace(candidate, wanted, Afterwards::Trusted));
+    Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), candidate, steps, notices))
+}
