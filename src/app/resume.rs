@@ -41,8 +41,8 @@ pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitSta
         return Err(Failure::new(FailureKind::Request, what, "deploy.yml"));
     };
     match environment.strategy {
-        Strategy::Direct | Strategy::Canary => finish(session, config, environment, left).await,
-        Strategy::BlueGreen => {
+        Strategy::Direct => finish(session, config, environment, left).await,
+        Strategy::BlueGreen | Strategy::Canary => {
             let decision = Decision { environment: left.environment, version: None, actor: session.runner.context.actor.clone() };
             let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(decision), &left.rollout, Intent::CarryOut).await?;
             // The step that was interrupted did not deploy, also where making safe had nothing to do or did it well.
@@ -58,8 +58,8 @@ async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Fa
     let mut looked = 0;
     for environment in config.environments.values() {
         match environment.strategy {
-            Strategy::Direct | Strategy::Canary => continue,
-            Strategy::BlueGreen => looked += 1,
+            Strategy::Direct => continue,
+            Strategy::BlueGreen | Strategy::Canary => looked += 1,
         }
         let decision = Decision { environment: environment.name.clone(), version: None, actor: session.runner.context.actor.clone() };
         let id = session.rollout_id(&environment.name)?;
@@ -111,7 +111,7 @@ async fn finish(session: &Session, config: &Config, environment: &Environment, l
         Failure::new(FailureKind::Cancelled, "the run was interrupted before it had changed anything", environment.instance.to_string())
             .meaning("what ran before still runs")
             .next("run the workflow again when you want it deployed");
-    let ending = Ending { outcome: Outcome::Refused, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None };
+    let ending = Ending { outcome: Outcome::Refused, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 };
     ending.tell(&emitter, std::time::Duration::ZERO);
     drop(emitter);
     let story = reports.finish(super::REPORTS_LIMIT).await;

@@ -107,6 +107,13 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The Traffic Manager profile in front of it, where its strategy has one.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        let blue_green = self.blue_green.as_ref().map(|blue_green| blue_green.profile.name.as_str());
+        blue_green.or_else(|| self.canary.as_ref().map(|canary| canary.profile.name.as_str()))
+    }
+
     /// How long after the profile's time to live people may still be on their way after a switch: three probes' time. Azure's
     /// change reaches its DNS servers within seconds (Microsoft: Traffic Manager FAQ), and resolvers keep an answer for the time
     /// to live.

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     gate,
     observe::{Instance, Observed, Profile},
-    plan::{Side, Step},
+    plan::Step,
 };
 
 /// What this run has done to the world, so far.
@@ -33,6 +33,9 @@ impl Touched {
             | Step::UpdateInstance { .. }
             | Step::CreateProfile { .. }
             | Step::Switch { .. }
+            | Step::Shift { .. }
+            | Step::MarkPromoted { .. }
+            | Step::Together { .. }
             | Step::MarkStable { .. } => Self::Written,
             Step::KeepInstance { .. }
             | Step::ContinueInstance { .. }
@@ -40,6 +43,10 @@ impl Touched {
             | Step::Smoke { .. }
             | Step::VerifyTraffic { .. }
             | Step::Drain { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstance { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. }
             | Step::Observe { .. } => self,
         }
     }
@@ -116,16 +123,16 @@ impl Hands {
         }
     }
 
-    /// Reads where the instance of `side` is: an address can change when an instance is written (Azure Container Instances,
+    /// Reads where `instance` is: an address can change when an instance is written (Azure Container Instances,
     /// "Update containers").
-    pub(super) async fn learn(&mut self, side: &Side, execution: &Execution<'_>) -> Result<(), Failure> {
+    pub(super) async fn learn(&mut self, instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
         let group = &execution.environment.resource_group;
-        let found = container_groups::get(execution.azure, group, &side.instance).await.map_err(|error| during(error.into()))?;
+        let found = container_groups::get(execution.azure, group, instance).await.map_err(|error| during(error.into()))?;
         match found {
             Some(instance) => self.see(&instance),
             None => {
-                self.ips.remove(&side.instance);
-                self.fqdns.remove(&side.instance);
+                self.ips.remove(instance);
+                self.fqdns.remove(instance);
             }
         }
         Ok(())

@@ -24,13 +24,13 @@ use crate::{
 };
 
 /// Requests of the last look that must arrive where people were sent for the switch to count as done.
-const ARRIVED: f64 = 0.95;
+pub(super) const ARRIVED: f64 = 0.95;
 
 /// The longest time between two looks at arriving traffic.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// How a person finds the profile.
-fn resource(execution: &Execution<'_>, profile: &str) -> String {
+pub(super) fn resource(execution: &Execution<'_>, profile: &str) -> String {
     format!("Traffic Manager profile {}/{profile}", execution.environment.resource_group)
 }
 
@@ -109,7 +109,7 @@ fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
 }
 
 /// The profile after a write.
-fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result<Profile, Failure> {
+pub(super) fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result<Profile, Failure> {
     match put {
         Put::Done(profile) => Ok(profile),
         Put::Superseded(_) => Err(Failure::new(
@@ -146,7 +146,7 @@ async fn target(to: &Side, profile: &Profile, hands: &Hands, execution: &Executi
 }
 
 /// The instance's public name. Always read: Azure may add a hash to the label.
-async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Result<String, Failure> {
+pub(super) async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Result<String, Failure> {
     if let Some(fqdn) = hands.fqdns.get(instance) {
         return Ok(fqdn.clone());
     }
@@ -164,10 +164,10 @@ async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>)
 
 /// Refuses when an endpoint that is on sends people to `instance` (invariant 2). Without a profile there is nobody to send.
 pub(super) async fn nobody_is_sent_to(instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
-    let Some(blue_green) = &execution.environment.blue_green else { return Ok(()) };
+    let Some(name) = execution.environment.profile() else { return Ok(()) };
     let group = &execution.environment.resource_group;
     let (profile, found) = tokio::try_join!(
-        traffic_manager::get(execution.azure, group, &blue_green.profile.name),
+        traffic_manager::get(execution.azure, group, name),
         container_groups::get(execution.azure, group, instance)
     )
     .map_err(|error| during(error.into()))?;
@@ -232,9 +232,9 @@ pub(super) async fn verify(
     let begun = Instant::now();
     let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    hands.learn(to, execution).await?;
+    hands.learn(&to.instance, execution).await?;
     if let Some(from) = from {
-        hands.learn(from, execution).await?;
+        hands.learn(&from.instance, execution).await?;
     }
     let last = loop {
         ticks.tick().await;
@@ -296,7 +296,7 @@ async fn look(to: &Side, from: Option<&Side>, hands: &mut Hands, execution: &Exe
 
 /// `part` of `all` as a share.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a ratio between 0 and 1")]
-fn share(part: u64, all: u64) -> Option<Share> {
+pub(super) fn share(part: u64, all: u64) -> Option<Share> {
     Share::from_ppm((part as f64 / all as f64 * 1e6).round() as u32)
 }
 
@@ -349,7 +349,7 @@ pub(super) async fn health(target: &gate::Target, execution: &Execution<'_>) -> 
 
 /// Waits until hardly anybody is left at `from`: its own counter stands still, or every answer that sent people there has run
 /// out. Never fails: what is left after the time to live and a margin is said, and is nobody that a longer wait would move.
-pub(super) async fn drain(index: usize, from: &Side, hands: &mut Hands, execution: &Execution<'_>) {
+pub(super) async fn drain(index: usize, from: &InstanceName, hands: &mut Hands, execution: &Execution<'_>) {
     let environment = execution.environment;
     let ttl = Duration::from_secs(hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds));
     let begun = Instant::now();
@@ -362,7 +362,7 @@ pub(super) async fn drain(index: usize, from: &Side, hands: &mut Hands, executio
     let mut first = true;
     while begun.elapsed() < ttl + environment.margin() {
         ticks.tick().await;
-        let target: Vec<gate::Target> = address(&from.instance, hands, execution).into_iter().collect();
+        let target: Vec<gate::Target> = address(from, hands, execution).into_iter().collect();
         left = match &mut hands.sources {
             Some(sources) if !target.is_empty() => {
                 sources.request_counts(&target).await.first().and_then(|count| count.realised.requests())

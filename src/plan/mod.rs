@@ -88,7 +88,25 @@ impl Plan {
     /// shares found them; no instance goes.
     fn undo_promoted(begun: &[Step]) -> Vec<Step> {
         let after = begun.iter().rposition(|step| matches!(step, Step::MarkPromoted { .. })).map_or(begun, |at| begun.get(at..).unwrap_or_default());
+        // Once the candidate goes, the only way back is to bring the version before back: another plan.
+        if after.iter().any(|step| matches!(step, Step::DeleteInstance { .. })) {
+            return Vec::new();
+        }
         undone(after).into_iter().filter(|step| matches!(step, Step::Shift { .. })).collect()
+    }
+
+    /// Whether, once the first `started` steps were begun, its version runs everywhere and nothing of the version before is left
+    /// to go back to.
+    #[must_use]
+    pub fn is_everywhere(&self, started: usize) -> bool {
+        let gone = |step: &Step| matches!(step, Step::DeleteInstance { instance, .. } if *instance == self.subject);
+        self.is_promoted(started) && self.steps.iter().take(started).any(gone)
+    }
+
+    /// Whether, once the first `started` steps were begun, its version has passed every phase of a canary.
+    #[must_use]
+    pub fn is_promoted(&self, started: usize) -> bool {
+        self.steps.iter().take(started).any(|step| matches!(step, Step::MarkPromoted { .. }))
     }
 
     /// Whether anything in it changes the world.

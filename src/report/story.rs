@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     gate::{Judgement, Sample},
     observe::Instance,
-    plan::{Aim, Plan, Side},
+    plan::{Aim, Plan, Side, Slice},
 };
 
 /// What has happened so far.
@@ -27,6 +27,8 @@ pub struct Story {
     pub planned: usize,
     /// Each time that everyone was sent to one place, in order.
     pub switches: Vec<Switched>,
+    /// Each time that shares were set, in order.
+    pub shares: Vec<Shared>,
     /// The last look at arriving traffic.
     pub arrived: Option<Arrived>,
     /// The rules of the watch.
@@ -77,6 +79,17 @@ pub struct Switched {
     pub to: Side,
     /// Where they went before.
     pub from: Option<Side>,
+    /// How long Traffic Manager took to acknowledge it, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Shares were set.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// The shares.
+    pub to: Vec<Slice>,
     /// How long Traffic Manager took to acknowledge it, in milliseconds.
     pub took_ms: u64,
 }
@@ -165,6 +178,10 @@ impl Story {
             Happening::TrafficSwitched { to, from, took_ms, .. } => {
                 self.switches.push(Switched { at: event.at, to: to.clone(), from: from.clone(), took_ms: *took_ms });
             }
+            Happening::TrafficShared { to, took_ms, .. } => {
+                self.shares.push(Shared { at: event.at, to: to.clone(), took_ms: *took_ms });
+            }
+            Happening::SteppedBack { failure, share, .. } => self.warnings.push(format!("taken back to {share}: {}", failure.what)),
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => self.ticks.push(Tick {
                 tick: *tick,

@@ -7,6 +7,7 @@ use crate::{
     config::{Bound, Quantity, Rule, Unit},
     execute::{Arrived, HttpResult},
     gate::{Judgement, Verdict},
+    plan::Slice,
 };
 
 /// Rows of the summary's table of samples.
@@ -28,6 +29,11 @@ pub(super) fn arrival(arrived: &Arrived) -> String {
         parts.push(format!("public address {}", story::answer(public)));
     }
     parts.join(", ")
+}
+
+/// Shares: "5% prod-canary-1, 47.5% prod-stable-1, 47.5% prod-stable-2".
+pub(super) fn shares(slices: &[Slice]) -> String {
+    slices.iter().map(|slice| format!("{} {}", slice.share, slice.instance)).collect::<Vec<_>>().join(", ")
 }
 
 /// A rule: "error-rate max 0 %, 2 in a row".
@@ -77,10 +83,14 @@ const fn mark(verdict: Verdict) -> &'static str {
 
 /// The summary's part on traffic: each switch, and whether people arrived.
 pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
-    if story.switches.is_empty() {
+    if story.switches.is_empty() && story.shares.is_empty() {
         return;
     }
     page.push_str("### Traffic\n\n");
+    for shared in &story.shares {
+        let line = format!("{}: {}, acknowledged after {}", shared.at.strftime("%H:%M:%S UTC"), shares(&shared.to), story::duration(shared.took_ms));
+        let _ = writeln!(page, "- {}", text(&line));
+    }
     for switched in &story.switches {
         let from = switched.from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.slot.to_string());
         let line = format!(

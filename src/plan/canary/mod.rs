@@ -90,11 +90,38 @@ impl<'a> World<'a> {
 
     /// The stable instances that could serve: there, and not given up by Azure.
     fn standing(&self) -> Vec<InstanceName> {
-        let stands = |instance: &Instance| match instance.provisioning {
-            Provisioning::Succeeded | Provisioning::InProgress(_) => true,
-            Provisioning::Failed | Provisioning::Stopped => false,
+        self.canary.stable.iter().filter(|name| self.can_serve(std::slice::from_ref(*name))).cloned().collect()
+    }
+
+    /// Whether there are `instances`, and Azure has given up none of them.
+    fn can_serve(&self, instances: &[InstanceName]) -> bool {
+        let given_up = |instance: &Instance| match instance.provisioning {
+            Provisioning::Failed | Provisioning::Stopped => true,
+            Provisioning::Succeeded | Provisioning::InProgress(_) => false,
         };
-        self.canary.stable.iter().filter(|name| self.instance(name).is_some_and(stands)).cloned().collect()
+        !instances.is_empty() && instances.iter().all(|name| self.instance(name).is_some_and(|instance| !given_up(instance)))
+    }
+
+    /// Where people are while a candidate is tried, and go back to: the stable instances that serve or, where the candidate has
+    /// everyone, as many of those that stand by as usually serve.
+    fn base(&self) -> Vec<InstanceName> {
+        let serving = self.serving();
+        if serving.is_empty() { self.standing().into_iter().take(self.canary.active).collect() } else { serving }
+    }
+
+    /// Who shares with a new version what it does not have: every stable instance that could serve, those that do first.
+    fn pool(&self) -> Vec<InstanceName> {
+        let mut pool = self.base();
+        let standing = self.standing();
+        pool.extend(standing.into_iter().filter(|name| !pool.contains(name)).collect::<Vec<_>>());
+        pool
+    }
+
+    /// Whether the candidate has passed every phase, and its version is the only one that people are sent to.
+    fn leads(&self, candidate: &InstanceName) -> bool {
+        let Some(found) = self.instance(candidate).filter(|found| is_promoted(found)) else { return false };
+        let mut on = self.all().filter(|name| self.is_on(name)).peekable();
+        on.peek().is_some() && on.all(|name| self.instance(name).is_some_and(|instance| instance.tags.version == found.tags.version))
     }
 
     fn failure(&self, what: impl Into<String>) -> Failure {
@@ -237,8 +264,19 @@ impl<'a> World<'a> {
     }
 
     /// From the gates of the candidate through its shares: everything before it is promoted.
-    fn through(&self, candidate: &InstanceName, stages: &[Stage], base: &[Slice], baseline: &[InstanceName]) -> Vec<Step> {
+    ///
+    /// `pool` are those who share the rest, the first first; `baseline` those whom the rules are read on before.
+    fn through(
+        &self,
+        candidate: &InstanceName,
+        stages: &[Stage],
+        base: &[InstanceName],
+        pool: &[InstanceName],
+        baseline: &[InstanceName],
+    ) -> Vec<Step> {
         let mut steps = self.gate(candidate);
+        // What Azure has given up is nowhere to go back to.
+        let back = self.can_serve(base).then(|| even(base));
         let (abort, every) = self.abort();
         let mut first: Vec<Rule> = abort.clone();
         first.extend(stages.first().iter().flat_map(|stage| stage.rules.clone()));
@@ -247,34 +285,33 @@ impl<'a> World<'a> {
         if !baseline.is_empty() {
             steps.push(Step::CheckBaseline { on: baseline.to_vec(), rules: absolute });
         }
-        let standing = self.standing();
         for (index, stage) in stages.iter().enumerate() {
-            let beside: Vec<InstanceName> = standing.iter().take(stage.stable).cloned().collect();
+            let beside: Vec<InstanceName> = pool.iter().take(stage.stable.max(1)).cloned().collect();
             let to = slices(candidate, stage.share, &beside);
-            steps.push(self.shift(to.clone(), Some(base.to_vec()), Some(candidate)));
+            steps.push(self.shift(to.clone(), back.clone(), Some(candidate)));
             steps.push(Step::VerifyShares { to, subject: candidate.clone() });
             if stage.duration.is_zero() {
                 continue;
             }
             steps.push(Step::Phase {
                 on: vec![candidate.clone()],
-                beside: if stage.share == Share::ALL { Vec::new() } else { beside },
+                beside,
                 share: stage.share,
                 for_seconds: stage.duration.as_secs_f64(),
                 every_seconds: every.as_secs_f64(),
                 rules: stage.rules.clone(),
                 abort: abort.clone(),
-                step_back: self.step_back(candidate, stages, index, &standing).map(Box::new),
+                step_back: self.step_back(candidate, stages, index, pool).map(Box::new),
             });
         }
         steps
     }
 
     /// Where a breach of a stage's own rules steps back to, where that is a share and not 0%.
-    fn step_back(&self, candidate: &InstanceName, stages: &[Stage], index: usize, standing: &[InstanceName]) -> Option<StepBack> {
+    fn step_back(&self, candidate: &InstanceName, stages: &[Stage], index: usize, pool: &[InstanceName]) -> Option<StepBack> {
         let stage = stages.get(index).filter(|stage| stage.back > Share::ZERO)?;
         let like = stages.iter().take(index).rev().find(|earlier| earlier.share <= stage.back).unwrap_or(stage);
-        let beside: Vec<InstanceName> = standing.iter().take(like.stable).cloned().collect();
+        let beside: Vec<InstanceName> = pool.iter().take(like.stable.max(1)).cloned().collect();
         Some(StepBack {
             profile: self.canary.profile.name.clone(),
             to: slices(candidate, stage.back, &beside),
@@ -282,6 +319,22 @@ impl<'a> World<'a> {
             for_seconds: like.duration.as_secs_f64(),
             rules: like.rules.clone(),
         })
+    }
+
+    /// What an earlier run left of a candidate that passed every phase is taken up: people go to it alone where one that they
+    /// are sent to beside would be written or deleted.
+    fn take_up(&self, candidate: &InstanceName, wanted: &Wanted<'_>) -> Vec<Step> {
+        let is_kept = |name: &InstanceName| {
+            let steps = change(name, self.instance(name).zip(wanted.comparisons.get(name)));
+            self.canary.stable.contains(name) && matches!(steps.as_slice(), [Step::KeepInstance { .. }])
+        };
+        let mut steps = Vec::new();
+        if self.all().any(|name| name != candidate && self.is_on(name) && !is_kept(name)) {
+            steps.push(self.await_health(candidate, PROBES));
+            steps.push(self.shift(vec![Slice { instance: candidate.clone(), share: Share::ALL }], None, None));
+        }
+        steps.extend([Step::ContinueInstance { instance: candidate.clone() }, Step::MarkPromoted { instance: candidate.clone() }]);
+        steps
     }
 
     /// From the promotion to the end: every stable instance gets the version while nobody is sent to it, then people, then the
@@ -294,16 +347,11 @@ impl<'a> World<'a> {
         });
         let active: Vec<InstanceName> = self.canary.stable.iter().take(self.canary.active).cloned().collect();
         let all = vec![Slice { instance: candidate.clone(), share: Share::ALL }];
-        let mut steps = vec![Step::Together { lanes: lanes.collect() }];
-        if self.is_on(candidate) || self.instance(candidate).is_some() || candidate == &self.canary.canary || candidate == &self.canary.old {
-            let to = even(&active);
-            steps.push(self.shift(to.clone(), Some(all), None));
-            if let Some(subject) = active.first() {
-                steps.push(Step::VerifyShares { to, subject: subject.clone() });
-            }
-            steps.push(Step::DrainInstance { instance: candidate.clone() });
-            steps.push(Step::DeleteInstance { instance: candidate.clone(), why: "the stable instances run its version".into() });
-        }
+        let to = even(&active);
+        let mut steps = vec![Step::Together { lanes: lanes.collect() }, self.shift(to.clone(), Some(all), None)];
+        steps.extend(active.first().map(|subject| Step::VerifyShares { to, subject: subject.clone() }));
+        steps.push(Step::DrainInstance { instance: candidate.clone() });
+        steps.push(Step::DeleteInstance { instance: candidate.clone(), why: "the stable instances run its version".into() });
         steps.extend(self.settle(&active, afterwards));
         steps
     }
@@ -389,7 +437,7 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
         .collect();
     let candidate = &config.canary;
     let is_same = |name: &InstanceName| world.instance(name).is_some() && wanted.comparisons.get(name) == Some(&Comparison::Same);
-    if let Some(found) = world.instance(candidate).filter(|found| is_promoted(found)) {
+    if let Some(found) = world.instance(candidate).filter(|_| world.leads(candidate)) {
         if !is_same(candidate) {
             let version = found.tags.version.as_ref().map_or("another version", Version::as_str);
             return Err(world
@@ -398,20 +446,16 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
                 .next(format!("or go back: command: rollback, environment: {}", world.environment.name)));
         }
         notices.push(format!("{candidate} passed every phase in an earlier run: what is left is done"));
-        let steps = [vec![Step::ContinueInstance { instance: candidate.clone() }, Step::MarkPromoted { instance: candidate.clone() }], world.replace(candidate, wanted, Afterwards::Stabilized)]
-            .concat();
+        let steps = [world.take_up(candidate, wanted), world.replace(candidate, wanted, Afterwards::Stabilized)].concat();
         return Ok(world.plan(Aim::Deploy, image, candidate, steps, notices));
     }
-    if config.stable.iter().all(|name| world.instance(name).is_none()) {
+    if !world.all().any(|name| world.is_on(name)) {
+        if config.stable.iter().any(|name| world.instance(name).is_some()) {
+            notices.push(format!("nobody reaches {} now: every endpoint is off; this deployment switches them on", world.environment.name));
+        }
         return Ok(first(world, wanted, notices));
     }
-    let serving = world.serving();
-    if serving.is_empty() {
-        return Err(world
-            .failure(format!("nobody is sent to a stable instance of {}", world.environment.name))
-            .next("switch the stable instances' endpoints on, or delete the instances to begin anew"));
-    }
-    let base = even(&serving);
+    let serving = world.base();
     let mut steps = Vec::new();
     if config.stable.iter().all(is_same) && world.instance(candidate).is_none() {
         let is_settled = config.stable.iter().all(|name| world.instance(name).is_some_and(|instance| instance.tags.stable_since.is_some()));
@@ -431,7 +475,14 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
     match world.instance(candidate) {
         Some(found) => {
             let version = found.tags.version.as_ref().map_or("a version", Version::as_str);
-            if world.is_on(candidate) {
+            if world.is_on(candidate) && !world.can_serve(&serving) && !is_same(candidate) {
+                return Err(world
+                    .failure(format!("{version} has a share of people, and the stable instances that they would go back to are given up by Azure"))
+                    .next("mend or delete the stable instances first: people are on the canary")
+                    .next(format!("look at them: az container list -g {} -o table", world.environment.resource_group)));
+            }
+            let base = even(&serving);
+            if world.is_on(candidate) && world.can_serve(&serving) {
                 notices.push(format!("an earlier run left {version} with a share of people: they go back to the stable instances first"));
                 steps.push(world.shift(base.clone(), None, None));
                 steps.push(Step::DrainInstance { instance: candidate.clone() });
@@ -446,7 +497,14 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
         }
         None => steps.push(Step::CreateInstance { instance: candidate.clone() }),
     }
-    steps.extend(world.through(candidate, &stages, &base, &serving));
+    if world.can_serve(&serving) {
+        steps.extend(world.through(candidate, &stages, &serving, &world.pool(), &serving));
+    } else {
+        // An unhealthy version must not stand in the way of its own mending.
+        notices.push("Azure has given up the stable instances: there is nothing to compare with, so the new version goes straight to everyone".into());
+        let last = stages.into_iter().last().into_iter().collect::<Vec<_>>();
+        steps.extend(world.through(candidate, &last, &serving, &serving, &[]));
+    }
     steps.push(Step::MarkPromoted { instance: candidate.clone() });
     steps.extend(world.replace(candidate, wanted, Afterwards::Stabilized));
     Ok(world.plan(Aim::Deploy, image, candidate, steps, notices))
@@ -456,7 +514,10 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
 /// on (DESIGN "First deployment").
 fn first(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Plan {
     let config = world.canary;
-    let lanes = config.stable.iter().map(|stable| [vec![Step::CreateInstance { instance: stable.clone() }], world.gate(stable)].concat());
+    let lanes = config
+        .stable
+        .iter()
+        .map(|stable| [change(stable, world.instance(stable).zip(wanted.comparisons.get(stable))), world.gate(stable)].concat());
     let active: Vec<InstanceName> = config.stable.iter().take(config.active).cloned().collect();
     let mut steps = vec![Step::Together { lanes: lanes.collect() }, world.shift(even(&active), None, None)];
     steps.extend(active.first().map(|subject| Step::VerifyShares { to: even(&active), subject: subject.clone() }));
@@ -468,7 +529,7 @@ fn first(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Plan {
 
 /// The candidate that is half-way, if one is: not promoted yet.
 fn half_way<'a>(world: &World<'a>) -> Option<&'a InstanceName> {
-    [&world.canary.canary, &world.canary.old].into_iter().find(|name| world.instance(name).is_some_and(|instance| !is_promoted(instance)))
+    [&world.canary.canary, &world.canary.old].into_iter().find(|name| world.instance(name).is_some() && !world.leads(name))
 }
 
 /// The plan that takes back a candidate that has not passed its phases: everyone to the stable instances, then it goes. `None`
@@ -479,8 +540,7 @@ fn half_way<'a>(world: &World<'a>) -> Option<&'a InstanceName> {
 pub fn call_off(world: &World<'_>, aim: Aim) -> Result<Option<Plan>, Failure> {
     world.profile()?;
     let Some(candidate) = half_way(world) else { return Ok(None) };
-    let serving = world.serving();
-    let back = if serving.is_empty() { world.standing().into_iter().take(world.canary.active).collect() } else { serving };
+    let back = world.base();
     let Some(subject) = back.first() else {
         return Err(world.failure(format!("only {candidate} is there: nobody could be sent anywhere else")));
     };
@@ -513,8 +573,12 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
     let candidate = &config.old;
     // Whoever serves now is where people stay until the old version is there: the stable instances, or a promoted canary.
     let mut serving = world.serving();
-    serving.extend(Some(&config.canary).filter(|canary| world.is_on(canary)).cloned());
+    let has_canary = world.is_on(&config.canary) || (serving.is_empty() && world.instance(&config.canary).is_some());
+    serving.extend(Some(&config.canary).filter(|_| has_canary).cloned());
     if serving.is_empty() {
+        serving = world.base();
+    }
+    if !world.all().any(|name| world.is_on(name)) {
         return Err(world.failure("nobody is sent anywhere, so there is nothing to go back from").next("deploy the version instead"));
     }
     let base = even(&serving);
@@ -526,14 +590,73 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
             .map(|step| Stage { share: step.share, duration: step.duration, stable: config.active, rules: Vec::new(), back: Share::ZERO })
             .collect(),
     };
-    let mut steps = world.fill(candidate, wanted);
-    // What serves now may be what is sick: it judges nothing.
-    steps.extend(world.through(candidate, &stages, &base, &[]));
-    steps.push(Step::MarkPromoted { instance: candidate.clone() });
-    if world.instance(&config.canary).is_some() {
-        steps.push(Step::DrainInstance { instance: config.canary.clone() });
-        steps.push(Step::DeleteInstance { instance: config.canary.clone(), why: "a rollback takes its version back".into() });
+    let gone = |instance: &InstanceName| {
+        [Step::DrainInstance { instance: instance.clone() }, Step::DeleteInstance { instance: instance.clone(), why: "a rollback takes its version back".into() }]
+    };
+    if world.leads(candidate) {
+        let mut steps = world.take_up(candidate, wanted);
+        steps.extend(world.instance(&config.canary).into_iter().flat_map(|_| gone(&config.canary)));
+        steps.extend(world.replace(candidate, wanted, Afterwards::Trusted));
+        return Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), candidate, steps, notices));
     }
+    let mut steps = Vec::new();
+    if world.is_on(candidate) && world.can_serve(&serving) {
+        steps.push(world.shift(base.clone(), None, None));
+        steps.push(Step::DrainInstance { instance: candidate.clone() });
+    }
+    steps.extend(world.fill(candidate, wanted));
+    // What serves now may be what is sick: it judges nothing.
+    steps.extend(world.through(candidate, &stages, &serving, &serving, &[]));
+    steps.push(Step::MarkPromoted { instance: candidate.clone() });
+    steps.extend(world.instance(&config.canary).into_iter().flat_map(|_| gone(&config.canary)));
     steps.extend(world.replace(candidate, wanted, Afterwards::Trusted));
     Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), candidate, steps, notices))
 }
+
+/// The image of a candidate that is half-way.
+#[must_use]
+pub fn held(world: &World<'_>) -> Option<ImageReference> {
+    let candidate = Some(&world.canary.canary).filter(|name| world.instance(name).is_some_and(|instance| !is_promoted(instance)))?;
+    image_of(world, candidate)
+}
+
+/// The plan that goes on with a candidate that is half-way, from the share that it has: through the phases above it.
+///
+/// # Errors
+/// A refusal when the profile is not what shares can be set with, or nobody is served by stable instances.
+pub fn promote(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Result<Plan, Failure> {
+    let profile = world.profile()?;
+    let candidate = &world.canary.canary;
+    let serving = world.serving();
+    if serving.is_empty() {
+        return Err(world.failure(format!("nobody is sent to a stable instance of {}", world.environment.name)).next("run `command: rollback`"));
+    }
+    let weights: Vec<_> = profile.endpoints.iter().map(|endpoint| (endpoint.state == EndpointState::Enabled).then_some(endpoint.weight)).collect();
+    let has = profile
+        .endpoints
+        .iter()
+        .zip(crate::domain::shares(&weights))
+        .find(|(endpoint, _)| endpoint.name.eq_ignore_ascii_case(candidate.as_str()))
+        .map_or(Share::ZERO, |(_, share)| share);
+    let stages: Vec<Stage> = world
+        .canary
+        .phases
+        .iter()
+        .filter(|phase| phase.share > has)
+        .map(|phase| Stage { share: phase.share, duration: phase.duration, stable: phase.stable, rules: phase.rules.clone(), back: phase.on_breach })
+        .collect();
+    let mut steps = vec![Step::ContinueInstance { instance: candidate.clone() }];
+    steps.extend(world.through(candidate, &stages, &serving, &world.pool(), &[]));
+    steps.push(Step::MarkPromoted { instance: candidate.clone() });
+    steps.extend(world.replace(candidate, wanted, Afterwards::Stabilized));
+    Ok(world.plan(Aim::Promote, Some(wanted.image.clone()), candidate, steps, notices))
+}
+
+/// A plan without steps.
+#[must_use]
+pub fn nothing(world: &World<'_>, subject: &InstanceName) -> Plan {
+    world.plan(Aim::MakeSafe, image_of(world, subject), subject, Vec::new(), Vec::new())
+}
+
+#[cfg(test)]
+mod tests;
