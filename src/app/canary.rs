@@ -104,9 +104,13 @@ pub(super) async fn plan(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Re
         },
         Asked::Promote(_) => {
             let Some(image) = canary::held(&world) else {
-                return Err(Failure::new(FailureKind::Traffic, format!("no rollout is held in {}", environment.name), environment.name.as_str())
-                    .meaning("nothing was touched")
-                    .next("deploy-action status shows what runs"));
+                return Err(Failure::new(
+                    FailureKind::Traffic,
+                    format!("no rollout is held in {}", environment.name),
+                    environment.name.as_str(),
+                )
+                .meaning("nothing was touched")
+                .next("deploy-action status shows what runs"));
             };
             let (bodies, comparisons) = wanted(reading, &observed, &image)?;
             let plan = canary::promote(&world, &Wanted { image: &image, comparisons: &comparisons }, notices)?;

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use super::{Session, canary, carry_out::Asked, wiring};
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
+    cli::RollbackStrategy,
     config::{BlueGreen, Config, Environment, IpType},
     domain::{ImageReference, InstanceName, Role, Secret, Slot, Strategy},
     execute::{Emitter, Hands, Happening, Rollout},
     failure::{Failure, FailureKind},
     gate,
     observe::{Instance, Observed, Tags},
-    cli::RollbackStrategy,
     plan::{self, Aim, Plan, blue_green, canary::Pace},
     registry,
     request::Deploy,

@@ -233,7 +233,8 @@ async fn together(index: usize, lanes: &[Vec<Step>], execution: &Execution<'_>) 
             Ok(())
         }
     };
-    let ended: Vec<Result<(), Failure>> = futures::stream::iter(lanes.iter().map(|steps| lane(steps))).buffer_unordered(LANES).collect().await;
+    let ended: Vec<Result<(), Failure>> =
+        futures::stream::iter(lanes.iter().map(|steps| lane(steps))).buffer_unordered(LANES).collect().await;
     ended.into_iter().collect()
 }
 
@@ -266,7 +267,9 @@ async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: 
                 mark_held(&why, execution).await;
                 Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 }
             }
-            TakenBack::NotSafe(why) => Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 },
+            TakenBack::NotSafe(why) => {
+                Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 }
+            }
         };
     }
     if failure.kind != FailureKind::Cancelled {
@@ -295,7 +298,10 @@ async fn for_a_person(failure: Failure, started: usize, touched: Touched, execut
     let plan = execution.plan;
     let begun = plan.steps.get(..started).unwrap_or(&plan.steps);
     let is_switched = begun.iter().any(|step| {
-        matches!(step, Step::Switch { .. } | Step::Shift { .. } | Step::CreateProfile { .. } | Step::MarkPromoted { .. } | Step::MarkStable { .. })
+        matches!(
+            step,
+            Step::Switch { .. } | Step::Shift { .. } | Step::CreateProfile { .. } | Step::MarkPromoted { .. } | Step::MarkStable { .. }
+        )
     });
     if failure.kind == FailureKind::Superseded {
         return Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 };

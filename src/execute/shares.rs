@@ -34,7 +34,8 @@ pub(super) async fn shift(index: usize, to: &[Slice], hands: &mut Hands, executi
     let begun = Instant::now();
     let asked: Vec<Share> = to.iter().map(|slice| slice.share).collect();
     let weights = domain::weights(&asked).map_err(|error| {
-        Failure::new(FailureKind::Configuration, error.to_string(), traffic::resource(execution, &profile.name)).meaning("traffic stays where it is")
+        Failure::new(FailureKind::Configuration, error.to_string(), traffic::resource(execution, &profile.name))
+            .meaning("traffic stays where it is")
     })?;
     if hands.certainty == Certainty::Unsure || !is_so(&profile, to, &weights) {
         let change = change(to, &weights, &profile, hands, execution).await?;
@@ -44,9 +45,13 @@ pub(super) async fn shift(index: usize, to: &[Slice], hands: &mut Hands, executi
         let put = traffic_manager::put(execution.azure, group, &profile, &document).await.map_err(|error| during(error.into()))?;
         let now = traffic::settled(put, &profile.name, execution)?;
         if !is_so(&now, to, &weights) {
-            return Err(Failure::new(FailureKind::Interfered, "the weights are not those that were just set", traffic::resource(execution, &now.name))
-                .meaning("somebody else changed the traffic at the same moment")
-                .next("find out who (Azure's activity log), then run the workflow again"));
+            return Err(Failure::new(
+                FailureKind::Interfered,
+                "the weights are not those that were just set",
+                traffic::resource(execution, &now.name),
+            )
+            .meaning("somebody else changed the traffic at the same moment")
+            .next("find out who (Azure's activity log), then run the workflow again"));
         }
         hands.certainty = Certainty::Sure;
         hands.profile = Some(now);
@@ -98,7 +103,13 @@ async fn change(
 /// # Errors
 /// `Traffic` when an endpoint stays Degraded, or no request arrives where enough should have; `Interfered` or `Superseded` when
 /// somebody changed the shares.
-pub(super) async fn verify(index: usize, to: &[Slice], subject: &InstanceName, hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+pub(super) async fn verify(
+    index: usize,
+    to: &[Slice],
+    subject: &InstanceName,
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
     let environment = execution.environment;
     let ttl = Duration::from_secs(hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds));
     let limit = ttl + environment.margin();
@@ -130,11 +141,15 @@ pub(super) async fn verify(index: usize, to: &[Slice], subject: &InstanceName, h
     };
     let name = hands.profile.as_ref().map_or_else(String::new, |profile| profile.name.clone());
     let wrong = |what: String| {
-        Failure::new(FailureKind::Traffic, what, traffic::resource(execution, &name))
-            .next(format!("look at the endpoints: az network traffic-manager endpoint list -g {} --profile-name {name}", environment.resource_group))
+        Failure::new(FailureKind::Traffic, what, traffic::resource(execution, &name)).next(format!(
+            "look at the endpoints: az network traffic-manager endpoint list -g {} --profile-name {name}",
+            environment.resource_group
+        ))
     };
     if let Some(endpoint) = degraded {
-        return Err(wrong(format!("Traffic Manager's own probes of {endpoint} fail (Degraded): a firewall or network security group, for one")));
+        return Err(wrong(format!(
+            "Traffic Manager's own probes of {endpoint} fail (Degraded): a firewall or network security group, for one"
+        )));
     }
     if let Some(answer) = arrived.public.as_ref().filter(|answer| !answer.is_good()) {
         return Err(wrong(format!("the public address does not answer as it should: {}", super::instances::said(answer))));

@@ -11,8 +11,8 @@ use super::{
     one, traffic,
 };
 use crate::{
-    failure::{Failure, FailureKind},
     domain::InstanceName,
+    failure::{Failure, FailureKind},
     plan::{Plan, Step},
 };
 

@@ -166,11 +166,9 @@ pub(super) async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Exe
 pub(super) async fn nobody_is_sent_to(instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
     let Some(name) = execution.environment.profile() else { return Ok(()) };
     let group = &execution.environment.resource_group;
-    let (profile, found) = tokio::try_join!(
-        traffic_manager::get(execution.azure, group, name),
-        container_groups::get(execution.azure, group, instance)
-    )
-    .map_err(|error| during(error.into()))?;
+    let (profile, found) =
+        tokio::try_join!(traffic_manager::get(execution.azure, group, name), container_groups::get(execution.azure, group, instance))
+            .map_err(|error| during(error.into()))?;
     let (Some(profile), Some(fqdn)) = (profile, found.and_then(|found| found.fqdn)) else { return Ok(()) };
     match profile.enabled().find(|endpoint| same_host(&endpoint.target, &fqdn)) {
         None => Ok(()),

@@ -94,7 +94,8 @@ pub(super) async fn observe(index: usize, watch: &Watch<'_>, hands: &mut Hands, 
         let (samples, standby, looked) = read(watch, &rules, hands, execution).await;
         hands.note_standby(standby.as_ref());
         let judgements = gate.judge(&samples);
-        let tripped = judgements.iter().enumerate().find(|(_, judgement)| judgement.trips()).map(|(at, judgement)| (at, judgement.to_string()));
+        let tripped =
+            judgements.iter().enumerate().find(|(_, judgement)| judgement.trips()).map(|(at, judgement)| (at, judgement.to_string()));
         execution.emitter.emit(Happening::Tick { step: index, tick, of, after_ms: millis(begun.elapsed()), samples, judgements, standby });
         if let Some(Some(now)) = &looked.profile
             && let Some(before) = &hands.profile
@@ -150,9 +151,13 @@ pub(super) async fn phase(
         abort: watch.abort,
     };
     observe(index, &again, hands, execution).await.map_err(Ended::failure)?;
-    Err(Failure::new(FailureKind::NoEvidence, format!("{}; it was taken back to {} and is well there", failure.what, back.share), failure.resource)
-        .meaning(format!("{} of people are on {}: a person must decide", back.share, execution.plan.subject))
-        .next("go on: `command: promote`, or take it back: `command: rollback`"))
+    Err(Failure::new(
+        FailureKind::NoEvidence,
+        format!("{}; it was taken back to {} and is well there", failure.what, back.share),
+        failure.resource,
+    )
+    .meaning(format!("{} of people are on {}: a person must decide", back.share, execution.plan.subject))
+    .next("go on: `command: promote`, or take it back: `command: rollback`"))
 }
 
 /// Reads `rules` on what is trusted until each has been judged: what is red already, or has no numbers, could not judge a new
@@ -160,7 +165,13 @@ pub(super) async fn phase(
 ///
 /// # Errors
 /// `Breach` when a rule is broken by the stable instances themselves, or nothing could be read.
-pub(super) async fn baseline(index: usize, on: &[InstanceName], rules: &[Rule], hands: &mut Hands, execution: &Execution<'_>) -> Result<(), Failure> {
+pub(super) async fn baseline(
+    index: usize,
+    on: &[InstanceName],
+    rules: &[Rule],
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> Result<(), Failure> {
     let window = execution.metrics.map_or(Duration::ZERO, |metrics| metrics.window);
     let every = execution.environment.health.every;
     let watch = Watch { on, beside: &[], share: Share::ALL, duration: window + every * 3, every, rules, abort: &[] };
@@ -168,7 +179,9 @@ pub(super) async fn baseline(index: usize, on: &[InstanceName], rules: &[Rule], 
         let failure = ended.failure();
         let what = match failure.kind {
             FailureKind::Breach => format!("the version that serves breaks a rule already: {}", failure.what),
-            FailureKind::NoEvidence => format!("the rules have no numbers for the version that serves, so they could judge no other: {}", failure.what),
+            FailureKind::NoEvidence => {
+                format!("the rules have no numbers for the version that serves, so they could judge no other: {}", failure.what)
+            }
             _ => failure.what.clone(),
         };
         let kind = if failure.kind == FailureKind::NoEvidence { FailureKind::Breach } else { failure.kind };
@@ -184,7 +197,12 @@ fn ticks(duration: Duration, every: Duration) -> u32 {
 }
 
 /// Everything that a tick reads, beside each other: nothing slow delays anything else, and all of it is over before the next.
-async fn read(watch: &Watch<'_>, rules: &[Rule], hands: &mut Hands, execution: &Execution<'_>) -> (Vec<Sample>, Option<HttpResult>, Looked) {
+async fn read(
+    watch: &Watch<'_>,
+    rules: &[Rule],
+    hands: &mut Hands,
+    execution: &Execution<'_>,
+) -> (Vec<Sample>, Option<HttpResult>, Looked) {
     let environment = execution.environment;
     let group = environment.resource_group.as_str();
     let limit = watch.every.min(LOOK).max(Duration::from_millis(100));
@@ -223,12 +241,7 @@ async fn read(watch: &Watch<'_>, rules: &[Rule], hands: &mut Hands, execution: &
 }
 
 /// The samples that the executor itself takes: the health path, and Azure's count of restarts, of each instance.
-fn own(
-    watch: &Watch<'_>,
-    rules: &[Rule],
-    health: &[HttpResult],
-    instances: &[(InstanceName, Option<Option<Instance>>)],
-) -> Vec<Sample> {
+fn own(watch: &Watch<'_>, rules: &[Rule], health: &[HttpResult], instances: &[(InstanceName, Option<Option<Instance>>)]) -> Vec<Sample> {
     let asked = |metric: &str| rules.iter().map(|rule| &rule.metric).find(|name| name.as_str() == metric).cloned();
     let sample = |metric: &MetricName, reading, query: String, took_ms| Sample {
         metric: metric.clone(),

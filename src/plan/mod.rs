@@ -87,7 +87,10 @@ impl Plan {
     /// What takes back the first `started` steps of a canary that is promoted: people go back to where the last change of
     /// shares found them; no instance goes.
     fn undo_promoted(begun: &[Step]) -> Vec<Step> {
-        let after = begun.iter().rposition(|step| matches!(step, Step::MarkPromoted { .. })).map_or(begun, |at| begun.get(at..).unwrap_or_default());
+        let after = begun
+            .iter()
+            .rposition(|step| matches!(step, Step::MarkPromoted { .. }))
+            .map_or(begun, |at| begun.get(at..).unwrap_or_default());
         // Once the candidate goes, the only way back is to bring the version before back: another plan.
         if after.iter().any(|step| matches!(step, Step::DeleteInstance { .. })) {
             return Vec::new();
@@ -121,7 +124,8 @@ fn undone(begun: &[Step]) -> Vec<Step> {
     let mut traffic = Vec::new();
     let mut instances = Vec::new();
     for step in begun.iter().rev() {
-        let (deletes, moves): (Vec<Step>, Vec<Step>) = step.undo().into_iter().partition(|step| matches!(step, Step::DeleteInstance { .. }));
+        let (deletes, moves): (Vec<Step>, Vec<Step>) =
+            step.undo().into_iter().partition(|step| matches!(step, Step::DeleteInstance { .. }));
         // Going back once is going back: an earlier change of shares would lead to the same place.
         if traffic.is_empty() {
             traffic = moves;

@@ -324,7 +324,9 @@ fn shares(slices: &[Slice]) -> String {
     by_share.sort_by_key(|(share, _)| std::cmp::Reverse(*share));
     let parts: Vec<String> = by_share
         .iter()
-        .map(|(share, instances)| if instances.len() == 1 { format!("{share} to {}", instances[0]) } else { format!("{share} each to {}", instances.join(", ")) })
+        .map(|(share, instances)| {
+            if instances.len() == 1 { format!("{share} to {}", instances[0]) } else { format!("{share} each to {}", instances.join(", ")) }
+        })
         .collect();
     parts.join("; ")
 }

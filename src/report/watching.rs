@@ -88,7 +88,12 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
     }
     page.push_str("### Traffic\n\n");
     for shared in &story.shares {
-        let line = format!("{}: {}, acknowledged after {}", shared.at.strftime("%H:%M:%S UTC"), shares(&shared.to), story::duration(shared.took_ms));
+        let line = format!(
+            "{}: {}, acknowledged after {}",
+            shared.at.strftime("%H:%M:%S UTC"),
+            shares(&shared.to),
+            story::duration(shared.took_ms)
+        );
         let _ = writeln!(page, "- {}", text(&line));
     }
     for switched in &story.switches {

@@ -159,12 +159,11 @@ impl Model {
 
     fn deploy(&self, environment: &Environment) -> Result<Plan, Failure> {
         let image = image();
-        let comparison =
-            |slot| {
-                self.instances
-                    .get(&slot)
-                    .map(|runs| if runs.version == NEW { Comparison::Same } else { Comparison::InPlace(vec!["image".into()]) })
-            };
+        let comparison = |slot| {
+            self.instances
+                .get(&slot)
+                .map(|runs| if runs.version == NEW { Comparison::Same } else { Comparison::InPlace(vec!["image".into()]) })
+        };
         let (blue, green) = (comparison(Slot::Blue), comparison(Slot::Green));
         let observed = self.observed(environment);
         self.world(environment, &observed, |world| {

@@ -234,9 +234,7 @@ impl<'a> World<'a> {
             Step::Smoke { paths, .. } => self.environment.health.timeout.as_secs() * paths.len() as u64,
             Step::VerifyShares { .. } | Step::DrainInstance { .. } => ttl + self.environment.margin().as_secs(),
             Step::Phase { for_seconds, .. } => whole(*for_seconds),
-            Step::Together { lanes } => {
-                lanes.iter().map(|lane| lane.iter().map(|step| self.limit(step)).sum()).max().unwrap_or(0)
-            }
+            Step::Together { lanes } => lanes.iter().map(|lane| lane.iter().map(|step| self.limit(step)).sum()).max().unwrap_or(0),
             Step::DeleteInstance { .. }
             | Step::KeepInstance { .. }
             | Step::ContinueInstance { .. }
@@ -321,6 +319,19 @@ impl<'a> World<'a> {
         })
     }
 
+    /// A candidate that people are sent to, where nobody else could take them: it stays as it is, or nothing is done.
+    fn keep(&self, candidate: &InstanceName, wanted: &Wanted<'_>) -> Result<Vec<Step>, Failure> {
+        let steps = change(candidate, self.instance(candidate).zip(wanted.comparisons.get(candidate)));
+        if matches!(steps.as_slice(), [Step::KeepInstance { .. }]) {
+            return Ok(steps);
+        }
+        let runs = self.instance(candidate).and_then(|found| found.tags.version.as_ref()).map_or("its version", Version::as_str);
+        Err(self
+            .failure(format!("people are sent to {candidate} ({runs}), and no stable instance could take them while it is changed"))
+            .next(format!("look at the instances: az container list -g {} -o table", self.environment.resource_group))
+            .next("bring a stable instance back by hand and switch its endpoint on, then run the workflow again"))
+    }
+
     /// What an earlier run left of a candidate that passed every phase is taken up: people go to it alone where one that they
     /// are sent to beside would be written or deleted.
     fn take_up(&self, candidate: &InstanceName, wanted: &Wanted<'_>) -> Vec<Step> {
@@ -333,7 +344,7 @@ impl<'a> World<'a> {
             steps.push(self.await_health(candidate, PROBES));
             steps.push(self.shift(vec![Slice { instance: candidate.clone(), share: Share::ALL }], None, None));
         }
-        steps.extend([Step::ContinueInstance { instance: candidate.clone() }, Step::MarkPromoted { instance: candidate.clone() }]);
+        steps.extend([Step::KeepInstance { instance: candidate.clone() }, Step::MarkPromoted { instance: candidate.clone() }]);
         steps
     }
 
@@ -346,9 +357,11 @@ impl<'a> World<'a> {
             lane
         });
         let active: Vec<InstanceName> = self.canary.stable.iter().take(self.canary.active).cloned().collect();
-        let all = vec![Slice { instance: candidate.clone(), share: Share::ALL }];
+        // A candidate that Azure has given up meanwhile is nowhere to go back to.
+        let stands = self.instance(candidate).is_none() || self.can_serve(std::slice::from_ref(candidate));
+        let all = stands.then(|| vec![Slice { instance: candidate.clone(), share: Share::ALL }]);
         let to = even(&active);
-        let mut steps = vec![Step::Together { lanes: lanes.collect() }, self.shift(to.clone(), Some(all), None)];
+        let mut steps = vec![Step::Together { lanes: lanes.collect() }, self.shift(to.clone(), all, None)];
         steps.extend(active.first().map(|subject| Step::VerifyShares { to, subject: subject.clone() }));
         steps.push(Step::DrainInstance { instance: candidate.clone() });
         steps.push(Step::DeleteInstance { instance: candidate.clone(), why: "the stable instances run its version".into() });
@@ -433,7 +446,13 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
     let stages: Vec<Stage> = config
         .phases
         .iter()
-        .map(|phase| Stage { share: phase.share, duration: phase.duration, stable: phase.stable, rules: phase.rules.clone(), back: phase.on_breach })
+        .map(|phase| Stage {
+            share: phase.share,
+            duration: phase.duration,
+            stable: phase.stable,
+            rules: phase.rules.clone(),
+            back: phase.on_breach,
+        })
         .collect();
     let candidate = &config.canary;
     let is_same = |name: &InstanceName| world.instance(name).is_some() && wanted.comparisons.get(name) == Some(&Comparison::Same);
@@ -475,19 +494,16 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
     match world.instance(candidate) {
         Some(found) => {
             let version = found.tags.version.as_ref().map_or("a version", Version::as_str);
-            if world.is_on(candidate) && !world.can_serve(&serving) && !is_same(candidate) {
-                return Err(world
-                    .failure(format!("{version} has a share of people, and the stable instances that they would go back to are given up by Azure"))
-                    .next("mend or delete the stable instances first: people are on the canary")
-                    .next(format!("look at them: az container list -g {} -o table", world.environment.resource_group)));
-            }
             let base = even(&serving);
-            if world.is_on(candidate) && world.can_serve(&serving) {
+            let is_needed = world.is_on(candidate) && !world.can_serve(&serving);
+            if world.is_on(candidate) && !is_needed {
                 notices.push(format!("an earlier run left {version} with a share of people: they go back to the stable instances first"));
                 steps.push(world.shift(base.clone(), None, None));
                 steps.push(Step::DrainInstance { instance: candidate.clone() });
             }
-            if is_same(candidate) {
+            if is_needed {
+                steps.extend(world.keep(candidate, wanted)?);
+            } else if is_same(candidate) {
                 steps.extend(world.fill(candidate, wanted));
             } else {
                 let why = format!("{version} never passed its phases");
@@ -501,7 +517,10 @@ pub fn deploy(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> R
         steps.extend(world.through(candidate, &stages, &serving, &world.pool(), &serving));
     } else {
         // An unhealthy version must not stand in the way of its own mending.
-        notices.push("Azure has given up the stable instances: there is nothing to compare with, so the new version goes straight to everyone".into());
+        notices.push(
+            "Azure has given up the stable instances: there is nothing to compare with, so the new version goes straight to everyone"
+                .into(),
+        );
         let last = stages.into_iter().last().into_iter().collect::<Vec<_>>();
         steps.extend(world.through(candidate, &last, &serving, &serving, &[]));
     }
@@ -522,7 +541,9 @@ fn first(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Plan {
     let mut steps = vec![Step::Together { lanes: lanes.collect() }, world.shift(even(&active), None, None)];
     steps.extend(active.first().map(|subject| Step::VerifyShares { to: even(&active), subject: subject.clone() }));
     // A canary that is left over from another life serves nobody any more.
-    steps.extend(world.instance(&config.canary).map(|_| Step::DeleteInstance { instance: config.canary.clone(), why: "it is left over".into() }));
+    steps.extend(
+        world.instance(&config.canary).map(|_| Step::DeleteInstance { instance: config.canary.clone(), why: "it is left over".into() }),
+    );
     steps.extend(world.settle(&active, Afterwards::Stabilized));
     world.plan(Aim::Deploy, Some(wanted.image.clone()), active.first().unwrap_or(&config.canary), steps, notices)
 }
@@ -573,15 +594,23 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
     let candidate = &config.old;
     // Whoever serves now is where people stay until the old version is there: the stable instances, or a promoted canary.
     let mut serving = world.serving();
-    let has_canary = world.is_on(&config.canary) || (serving.is_empty() && world.instance(&config.canary).is_some());
+    let could = world.can_serve(std::slice::from_ref(&config.canary));
+    let has_canary = world.is_on(&config.canary) || (serving.is_empty() && could);
     serving.extend(Some(&config.canary).filter(|_| has_canary).cloned());
     if serving.is_empty() {
         serving = world.base();
+    }
+    // Whoever Azure has given up is no help to the others.
+    let well: Vec<InstanceName> = serving.iter().filter(|name| world.can_serve(std::slice::from_ref(*name))).cloned().collect();
+    if !well.is_empty() {
+        serving = well;
     }
     if !world.all().any(|name| world.is_on(name)) {
         return Err(world.failure("nobody is sent anywhere, so there is nothing to go back from").next("deploy the version instead"));
     }
     let base = even(&serving);
+    // Nobody is left to share with: there is no share but the whole.
+    let pace = if world.can_serve(&serving) { pace } else { Pace::Instant };
     let stages: Vec<Stage> = match pace {
         Pace::Instant => vec![Stage { share: Share::ALL, duration: Duration::ZERO, stable: 0, rules: Vec::new(), back: Share::ZERO }],
         Pace::Staged => config
@@ -591,20 +620,27 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
             .collect(),
     };
     let gone = |instance: &InstanceName| {
-        [Step::DrainInstance { instance: instance.clone() }, Step::DeleteInstance { instance: instance.clone(), why: "a rollback takes its version back".into() }]
+        [
+            Step::DrainInstance { instance: instance.clone() },
+            Step::DeleteInstance { instance: instance.clone(), why: "a rollback takes its version back".into() },
+        ]
     };
-    if world.leads(candidate) {
+    if world.leads(candidate) && wanted.comparisons.get(candidate) == Some(&Comparison::Same) {
         let mut steps = world.take_up(candidate, wanted);
         steps.extend(world.instance(&config.canary).into_iter().flat_map(|_| gone(&config.canary)));
         steps.extend(world.replace(candidate, wanted, Afterwards::Trusted));
         return Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), candidate, steps, notices));
     }
     let mut steps = Vec::new();
-    if world.is_on(candidate) && world.can_serve(&serving) {
-        steps.push(world.shift(base.clone(), None, None));
-        steps.push(Step::DrainInstance { instance: candidate.clone() });
+    if world.is_on(candidate) && !world.can_serve(&serving) {
+        steps.extend(world.keep(candidate, wanted)?);
+    } else {
+        if world.is_on(candidate) {
+            steps.push(world.shift(base.clone(), None, None));
+            steps.push(Step::DrainInstance { instance: candidate.clone() });
+        }
+        steps.extend(world.fill(candidate, wanted));
     }
-    steps.extend(world.fill(candidate, wanted));
     // What serves now may be what is sick: it judges nothing.
     steps.extend(world.through(candidate, &stages, &serving, &serving, &[]));
     steps.push(Step::MarkPromoted { instance: candidate.clone() });
@@ -629,9 +665,12 @@ pub fn promote(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> 
     let candidate = &world.canary.canary;
     let serving = world.serving();
     if serving.is_empty() {
-        return Err(world.failure(format!("nobody is sent to a stable instance of {}", world.environment.name)).next("run `command: rollback`"));
+        return Err(world
+            .failure(format!("nobody is sent to a stable instance of {}", world.environment.name))
+            .next("run `command: rollback`"));
     }
-    let weights: Vec<_> = profile.endpoints.iter().map(|endpoint| (endpoint.state == EndpointState::Enabled).then_some(endpoint.weight)).collect();
+    let weights: Vec<_> =
+        profile.endpoints.iter().map(|endpoint| (endpoint.state == EndpointState::Enabled).then_some(endpoint.weight)).collect();
     let has = profile
         .endpoints
         .iter()
@@ -643,7 +682,13 @@ pub fn promote(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> 
         .phases
         .iter()
         .filter(|phase| phase.share > has)
-        .map(|phase| Stage { share: phase.share, duration: phase.duration, stable: phase.stable, rules: phase.rules.clone(), back: phase.on_breach })
+        .map(|phase| Stage {
+            share: phase.share,
+            duration: phase.duration,
+            stable: phase.stable,
+            rules: phase.rules.clone(),
+            back: phase.on_breach,
+        })
         .collect();
     let mut steps = vec![Step::ContinueInstance { instance: candidate.clone() }];
     steps.extend(world.through(candidate, &stages, &serving, &world.pool(), &[]));

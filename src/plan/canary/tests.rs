@@ -66,7 +66,8 @@ impl Model {
             Step::Shift { to, .. } => {
                 let sum: u32 = to.iter().map(|slice| slice.share.ppm()).sum();
                 prop_assert_eq!(sum, Share::ALL.ppm(), "shares do not add up: {}", step);
-                self.on = to.iter().filter(|slice| slice.share > Share::ZERO).map(|slice| (slice.instance.to_string(), slice.share)).collect();
+                self.on =
+                    to.iter().filter(|slice| slice.share > Share::ZERO).map(|slice| (slice.instance.to_string(), slice.share)).collect();
             }
             Step::MarkPromoted { instance } => self.known(instance)?.promoted = true,
             Step::MarkStable { instance } => self.known(instance)?.settled = true,
@@ -86,7 +87,11 @@ impl Model {
                     }
                 }
             }
-            Step::Smoke { .. } | Step::VerifyShares { .. } | Step::DrainInstance { .. } | Step::CheckBaseline { .. } | Step::Phase { .. } => {}
+            Step::Smoke { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstance { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. } => {}
             Step::CreateProfile { .. } | Step::Switch { .. } | Step::VerifyTraffic { .. } | Step::Drain { .. } | Step::Observe { .. } => {
                 return Err(TestCaseError::fail(format!("not a step of this strategy: {step}")));
             }
@@ -261,30 +266,36 @@ fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {
         ]
     };
     let runs = move || {
-        (version(), any::<bool>(), any::<bool>(), provisioning())
-            .prop_map(|(version, promoted, settled, provisioning)| Runs { version: version.to_owned(), promoted, settled, provisioning })
+        (version(), any::<bool>(), any::<bool>(), provisioning()).prop_map(|(version, promoted, settled, provisioning)| Runs {
+            version: version.to_owned(),
+            promoted,
+            settled,
+            provisioning,
+        })
     };
     let stable = (version(), 0_usize..=3, any::<bool>(), provisioning());
     let candidates = (proptest::option::weighted(0.5, runs()), proptest::option::weighted(0.1, runs()));
-    (stable, candidates, proptest::collection::vec(any::<bool>(), 5)).prop_map(|((version, count, settled, provisioning), (canary, old), on)| {
-        let mut model = Model::default();
-        for name in NAMES.iter().take(count) {
-            let runs = Runs { version: version.to_owned(), promoted: false, settled, provisioning: provisioning.clone() };
-            model.instances.insert((*name).to_owned(), runs);
-        }
-        let candidates = [("prod-canary-1", canary), ("prod-old-1", old)];
-        model.instances.extend(candidates.into_iter().filter_map(|(name, runs)| Some((name.to_owned(), runs?))));
-        let names: Vec<InstanceName> = NAMES
-            .iter()
-            .zip(on)
-            .filter(|(name, on)| *on && model.instances.contains_key(**name))
-            .map(|(name, _)| name.parse().expect("a name"))
-            .collect();
-        if !names.is_empty() {
-            model.on = even(&names).into_iter().map(|slice| (slice.instance.to_string(), slice.share)).collect();
-        }
-        model
-    })
+    (stable, candidates, proptest::collection::vec(any::<bool>(), 5)).prop_map(
+        |((version, count, settled, provisioning), (canary, old), on)| {
+            let mut model = Model::default();
+            for name in NAMES.iter().take(count) {
+                let runs = Runs { version: version.to_owned(), promoted: false, settled, provisioning: provisioning.clone() };
+                model.instances.insert((*name).to_owned(), runs);
+            }
+            let candidates = [("prod-canary-1", canary), ("prod-old-1", old)];
+            model.instances.extend(candidates.into_iter().filter_map(|(name, runs)| Some((name.to_owned(), runs?))));
+            let names: Vec<InstanceName> = NAMES
+                .iter()
+                .zip(on)
+                .filter(|(name, on)| *on && model.instances.contains_key(**name))
+                .map(|(name, _)| name.parse().expect("a name"))
+                .collect();
+            if !names.is_empty() {
+                model.on = even(&names).into_iter().map(|slice| (slice.instance.to_string(), slice.share)).collect();
+            }
+            model
+        },
+    )
 }
 
 proptest! {
