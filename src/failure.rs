@@ -1,5 +1,5 @@
 //! What went wrong, said once for every reader: what happened, to which resource, what it means, what to do next.
-//! Modules have error enums of their own; each turns into a [`Failure`] at its border. No formatting for a display here.
+//! Modules have error enums of their own; each turns into a `Failure` at its border. No formatting for a display here.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -68,7 +68,7 @@ volumes:
   tls: {{ mount: /mnt/tls, secret: {{ key.pem: TLS_KEY }} }}
 identity: {{ system: true, user: [{IDENTITY}] }}
 liveness: {{ path: /health, every: 10s, failures: 3, initial-delay: 5s, timeout: 2s }}
-readiness: {{ command: [test, -f, /tmp/ready], successes: 2 }}
+readiness: {{ command: [test, -f, /run/ready], successes: 2 }}
 tags: {{ team: invoices }}
 properties: {{ sku: Standard, priority: Regular }}"
     ))
@@ -107,7 +107,7 @@ properties: {{ sku: Standard, priority: Regular }}"
         container["livenessProbe"],
         json!({"httpGet": {"path": "/health", "port": 3000, "scheme": "http"}, "initialDelaySeconds": 5, "periodSeconds": 10, "failureThreshold": 3, "timeoutSeconds": 2})
     );
-    assert_eq!(container["readinessProbe"], json!({"exec": {"command": ["test", "-f", "/tmp/ready"]}, "successThreshold": 2}));
+    assert_eq!(container["readinessProbe"], json!({"exec": {"command": ["test", "-f", "/run/ready"]}, "successThreshold": 2}));
     assert_eq!(body["tags"]["team"], "invoices");
     assert_eq!((&properties["sku"], &properties["priority"]), (&json!("Standard"), &json!("Regular")));
     assert_eq!(properties["imageRegistryCredentials"][0]["username"], "nextgen-bot");

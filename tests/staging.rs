@@ -1,6 +1,8 @@
 //! Runbook Scenario 2: a merge to `main` releases to staging, blue-green. The real binary, started as GitHub's runner starts
 //! it, over real HTTP, with people using the public address from start to end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 mod common;
 
 use common::{binary, changes, everything, run, world};
