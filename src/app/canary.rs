@@ -158,6 +158,10 @@ pub(super) async fn is_left_half_way(
     azure: &ResourceManager,
 ) -> Result<HalfWay, Failure> {
     let observed = observe(config, environment, strategy, azure).await?;
+    if observed.profile.is_none() {
+        // Nothing was ever released here, or somebody took the profile away: there is no traffic to make safe.
+        return Ok(HalfWay::No);
+    }
     let candidates = [&strategy.canary, &strategy.old].into_iter().filter_map(|name| observed.instance(name));
     if let Some(why) = candidates.into_iter().find_map(|instance| instance.tags.held.clone()) {
         return Ok(HalfWay::Held(why));
