@@ -3,6 +3,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is surprised, in its helpers too")]
 
+#[path = "common/prometheus.rs"]
+mod prometheus;
+#[path = "common/tiny_server.rs"]
+mod tiny_server;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -16,96 +21,9 @@ use deploy_action::{
     gate::{Basis, Conclusion, Gate, Reading, Realised, Sample, Settings, Sources, Subject, Target, Verdict},
     http,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
-
-// ---- a tiny server ----------------------------------------------------------------------------------------------------
-
-/// A request as it came: its head, and its form.
-struct Asked {
-    head: String,
-    form: BTreeMap<String, String>,
-}
-
-enum Answer {
-    /// Status, content type, further header lines, body.
-    With(u16, &'static str, String, String),
-    /// Never.
-    Never,
-}
-
-fn json(body: impl Into<String>) -> Answer {
-    Answer::With(200, "application/json", String::new(), body.into())
-}
-
-fn text(body: impl Into<String>) -> Answer {
-    Answer::With(200, "text/plain; version=0.0.4", String::new(), body.into())
-}
-
-/// The answer that holds these series: labels as JSON, and a value.
-fn vector(series: &[(&str, &str)]) -> Answer {
-    let series: Vec<String> = series.iter().map(|(labels, value)| format!("{{\"metric\":{labels},\"value\":[1.5,\"{value}\"]}}")).collect();
-    json(format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{}]}}}}", series.join(",")))
-}
-
-fn one(value: &str) -> Answer {
-    vector(&[("{}", value)])
-}
-
-/// Serves on loopback for as long as the test's runtime lives.
-async fn serve(handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let handler = Arc::new(handler);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, Arc::clone(&handler)));
-        }
-    });
-    address
-}
-
-async fn answer(mut stream: TcpStream, handler: Arc<impl Fn(&Asked) -> Answer>) {
-    let mut bytes = Vec::new();
-    let asked = loop {
-        if let Some(asked) = whole(&bytes) {
-            break asked;
-        }
-        let mut chunk = [0; 4096];
-        match stream.read(&mut chunk).await {
-            Ok(length @ 1..) => bytes.extend_from_slice(&chunk[..length]),
-            Ok(0) | Err(_) => return,
-        }
-    };
-    match handler(&asked) {
-        Answer::Never => std::future::pending().await,
-        Answer::With(status, content_type, headers, body) => {
-            let head = format!(
-                "HTTP/1.1 {status} x\r\nContent-Type: {content_type}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all((head + &body).as_bytes()).await;
-        }
-    }
-}
-
-fn whole(bytes: &[u8]) -> Option<Asked> {
-    let text = String::from_utf8_lossy(bytes);
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let length =
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|length| length.trim().to_owned()));
-    let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
-    let form = || url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    (body.len() >= length).then(|| Asked { head: head.to_owned(), form: form() })
-}
-
-impl Asked {
-    fn query(&self) -> &str {
-        self.form.get("query").map_or("", String::as_str)
-    }
-}
+use prometheus::Prometheus;
+use tiny_server::{Answer, Asked, json, one, serve, text, vector};
+use tokio::net::TcpListener;
 
 // ---- what is asked for ------------------------------------------------------------------------------------------------
 
@@ -458,49 +376,15 @@ async fn the_pages_tell_good_from_bad() {
     insta::assert_snapshot!(told);
 }
 
-/// A real server that scrapes every second. It stops with the value.
-struct Prometheus {
-    address: SocketAddr,
-    _child: tokio::process::Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Prometheus {
-    async fn start(binary: &str, targets: &[SocketAddr]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
-        let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
-        let file = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs: [{{ job_name: sandbox, static_configs: [{{ targets: [{}] }}] }}]\n",
-            targets.join(", ")
-        );
-        std::fs::write(&file, text).expect("written");
-        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
-        let child = tokio::process::Command::new(binary)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("PROMETHEUS names a binary that runs");
-        Self { address, _child: child, _folder: folder }
-    }
-}
-
 #[tokio::test]
 #[ignore = "needs PROMETHEUS, the binary of a Prometheus server; it takes a dozen seconds, because the server scrapes once a second"]
 async fn a_real_server_tells_the_same() {
-    let binary = std::env::var("PROMETHEUS").expect("PROMETHEUS names the binary");
     let mut addresses = Vec::new();
     for mixture in MIXTURES {
         addresses.push(mixture.serve().await);
     }
-    let prometheus = Prometheus::start(&binary, &addresses).await;
-    let base: url::Url = format!("http://{}", prometheus.address).parse().expect("a URL");
+    let prometheus = Prometheus::of_targets(&addresses).await;
+    let base: url::Url = prometheus.url().parse().expect("a URL");
     let built_in = Metrics { source: MetricsSource::Prometheus(base), ..scraping() };
     // The example's own queries must say the same as the built-in ones.
     let example = config::parse(include_str!("../examples/deploy.yml"), "deploy.yml").expect("the example").metrics.expect("on");

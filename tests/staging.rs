@@ -201,6 +201,10 @@ async fn a_breach_while_it_is_watched_switches_back_at_once() {
         }
         let statuses = world.commit_statuses("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
         assert_eq!(statuses.last().and_then(|last| last["state"].as_str()), Some("failure"), "{fault}");
+        let message = world.slack_messages()[0].to_string();
+        for wanted in ["*Previous*\\naci-staging-green (`main-a1b2c3d`)", "*Current*\\naci-staging-blue (`main-9f8e7d6`)"] {
+            assert!(message.contains(wanted), "{fault}: {wanted} in {message}");
+        }
     }
 }
 

@@ -358,7 +358,14 @@ async fn answer(
         return respond(hang(&shared).await);
     }
     let reply = match &service {
-        Service::Azure => crate::arm::handle(&shared, &call),
+        Service::Azure => {
+            let reply = crate::arm::handle(&shared, &call);
+            // It has taken effect by then: what a client waits for is the way back.
+            if !shared.azure_delay.is_zero() {
+                tokio::time::sleep(shared.azure_delay).await;
+            }
+            reply
+        }
         Service::Oidc => oidc::handle(&shared, &call),
         Service::Registry => registry::handle(&shared, &call),
         Service::Github => github::handle(&shared, &call),

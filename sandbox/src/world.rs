@@ -52,6 +52,8 @@ pub struct Options {
     pub second: Duration,
     /// How clients are asked to wait.
     pub polling: Polling,
+    /// What every answer of Azure takes beside the work: the way there and back.
+    pub azure_delay: Duration,
     /// Where every request is written as a line of JSON.
     pub record: Option<PathBuf>,
 }
@@ -59,7 +61,13 @@ pub struct Options {
 impl Default for Options {
     /// As people watch it.
     fn default() -> Self {
-        Self { boot: Duration::from_millis(1500), second: Duration::from_millis(100), polling: Polling::Milliseconds(150), record: None }
+        Self {
+            boot: Duration::from_millis(1500),
+            second: Duration::from_millis(100),
+            polling: Polling::Milliseconds(150),
+            azure_delay: Duration::ZERO,
+            record: None,
+        }
     }
 }
 
@@ -67,7 +75,13 @@ impl Options {
     /// As tests want it: nothing takes long.
     #[must_use]
     pub fn quick() -> Self {
-        Self { boot: Duration::from_millis(30), second: Duration::from_millis(2), polling: Polling::Milliseconds(5), record: None }
+        Self {
+            boot: Duration::from_millis(30),
+            second: Duration::from_millis(2),
+            polling: Polling::Milliseconds(5),
+            azure_delay: Duration::ZERO,
+            record: None,
+        }
     }
 }
 
@@ -141,6 +155,7 @@ impl World {
             second: options.second,
             give_up: options.boot * 20,
             polling: options.polling,
+            azure_delay: options.azure_delay,
             location: "westeurope".to_owned(),
             slack_delay: Duration::from_secs(30),
             recorder: Recorder::new(options.record.as_deref())?,

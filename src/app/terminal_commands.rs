@@ -6,12 +6,8 @@ use crate::{
     cli::{self, Inputs},
     config,
     domain::ExitStatus,
-    execute::Happening,
     failure::{Failure, FailureKind},
-    report::{
-        evidence,
-        story::{self, Story},
-    },
+    report::{evidence, replay},
     runner::log_safe,
 };
 
@@ -44,27 +40,24 @@ pub(super) fn validate(inputs: &Inputs) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Success)
 }
 
-/// Checks the chain of an evidence file and derives its verdicts again from the recorded answers.
+/// Checks the chain of an evidence file, derives its verdicts again from the recorded answers and samples, and shows them.
 pub(super) fn replay(inputs: &Inputs) -> Result<ExitStatus, Failure> {
     let path = PathBuf::from(inputs.words.first().cloned().unwrap_or_default());
-    let lines = evidence::read(&path).map_err(|error| {
-        Failure::new(FailureKind::Request, format!("this is no intact evidence file: {error}"), path.display().to_string())
-            .meaning("nothing that it says can be relied on")
+    let not_evidence = |what: String, meaning: &str| {
+        Failure::new(FailureKind::Request, what, path.display().to_string())
+            .meaning(meaning)
             .next("take the file from the run's artifacts again")
+    };
+    let lines = evidence::read(&path)
+        .map_err(|error| not_evidence(format!("this is no intact evidence file: {error}"), "nothing that it says can be relied on"))?;
+    let replayed = replay::replay(&lines).map_err(|difference| {
+        let meaning = "the chain is intact, and what the file says does not follow from what it measured: somebody wrote it anew";
+        not_evidence(log_safe(&difference.to_string()), meaning)
+            .next("where another version of deploy-action wrote it, replay it with that one: rules may be judged differently since")
     })?;
-    let mut told = Story::default();
-    for line in &lines {
-        told.hear(&crate::execute::Event { at: line.at, event: line.event.clone() });
-        let verdict = match &line.event {
-            Happening::Probe { url, result, .. } | Happening::Smoke { url, result, .. } => {
-                let verdict = if result.is_good() { "pass" } else { "breach" };
-                format!("{verdict}: GET {url}: {}", story::answer(result))
-            }
-            Happening::Finished { outcome, .. } => format!("outcome: {outcome}"),
-            _ => continue,
-        };
-        println!("{}  {}", line.at, log_safe(&verdict));
+    for (at, text) in &replayed.told {
+        println!("{at}  {}", log_safe(text));
     }
-    println!("{} lines, chain intact: {}", lines.len(), story::headline(&told));
+    println!("{} lines, chain intact, {} verdicts derived again: {}", lines.len(), replayed.verdicts, log_safe(&replayed.headline));
     Ok(ExitStatus::Success)
 }

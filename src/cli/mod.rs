@@ -74,7 +74,7 @@ pub const COMMANDS: [(Command, &str, &str); 15] = [
     (Command::Plan, "plan", "Show, step by step, what a deployment would do; changes nothing"),
     (Command::Status, "status", "Show what runs where"),
     (Command::Diagnose, "diagnose", "Find out what is wrong in an environment"),
-    (Command::Replay, "replay", "Check an evidence file's chain and show what it says"),
+    (Command::Replay, "replay", "Check an evidence file's chain and derive its verdicts again"),
     (Command::Schema, "schema", "Print the JSON Schema of deploy.yml (or of the evidence: `schema evidence`)"),
     (Command::Validate, "validate", "Check a deploy.yml and show what it says"),
     (Command::Resume, "resume", "Finish or make safe what an earlier run left"),

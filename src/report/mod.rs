@@ -5,6 +5,8 @@ mod commit_status;
 /// The hash-chained evidence file.
 pub mod evidence;
 mod github_deployment;
+/// An evidence file told again, verdict by verdict.
+pub mod replay;
 /// Slack's messages.
 pub mod slack;
 /// Events folded into what displays show.

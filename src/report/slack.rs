@@ -11,7 +11,7 @@ use url::Url;
 
 use super::story::{self, Story};
 use crate::{
-    domain::{Masks, Outcome, Secret, Strategy},
+    domain::{InstanceName, Masks, Outcome, Secret, Strategy},
     execute::Rollout,
     http,
     plan::Aim,
@@ -254,10 +254,17 @@ fn sides(story: &Story, rollout: &Rollout) -> Vec<(&'static str, String)> {
     let previous = story.plan.as_ref().and_then(|plan| plan.previous.as_ref()).map_or("nothing", |version| version.as_str());
     match story.current() {
         Some(switched) => {
+            // The plan's own instance runs the version that it is about; the other runs the one before, also when people are
+            // back on it.
+            let of = |instance: &InstanceName| {
+                let is_subject = story.plan.as_ref().is_some_and(|plan| plan.subject == *instance);
+                let version = if is_subject { version.clone() } else { escape(previous) };
+                format!("{} (`{version}`)", escape(instance.as_str()))
+            };
             if let Some(from) = &switched.from {
-                fields.push(("Previous", format!("{} (`{}`)", escape(from.instance.as_str()), escape(previous))));
+                fields.push(("Previous", of(&from.instance)));
             }
-            fields.push(("Current", format!("{} (`{version}`)", escape(switched.to.instance.as_str()))));
+            fields.push(("Current", of(&switched.to.instance)));
         }
         None => {
             fields.push(("Version", format!("`{version}`")));

@@ -1,5 +1,7 @@
 //! A rollout's events folded into what every display shows. Pure: many displays, one story.
 
+use std::sync::Arc;
+
 use crate::{
     config::Rule,
     domain::{ExitStatus, ImageReference, Outcome, Strategy, Version},
@@ -33,8 +35,10 @@ pub struct Story {
     pub arrived: Option<Arrived>,
     /// The rules of the watch.
     pub rules: Vec<Rule>,
-    /// The ticks of the watch, in order.
-    pub ticks: Vec<Tick>,
+    /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
+    pub ticks: Vec<Arc<Tick>>,
+    /// What was read in the last of them.
+    pub samples: Vec<Sample>,
     /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
     pub safe_after_ms: Option<u64>,
     /// Health probes, in order.
@@ -103,8 +107,6 @@ pub struct Tick {
     pub of: u32,
     /// Since the watch began, in milliseconds.
     pub after_ms: u64,
-    /// What was read.
-    pub samples: Vec<Sample>,
     /// What the rules said.
     pub judgements: Vec<Judgement>,
 }
@@ -183,13 +185,10 @@ impl Story {
             }
             Happening::SteppedBack { failure, share, .. } => self.warnings.push(format!("taken back to {share}: {}", failure.what)),
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
-            Happening::Tick { tick, of, after_ms, samples, judgements, .. } => self.ticks.push(Tick {
-                tick: *tick,
-                of: *of,
-                after_ms: *after_ms,
-                samples: samples.clone(),
-                judgements: judgements.clone(),
-            }),
+            Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
+                self.ticks.push(Arc::new(Tick { tick: *tick, of: *of, after_ms: *after_ms, judgements: judgements.clone() }));
+                self.samples.clone_from(samples);
+            }
             Happening::TakingBack { steps, .. } => {
                 self.steps.extend(vec![Step::Waiting; steps.len()]);
                 if let Some(plan) = &mut self.plan {

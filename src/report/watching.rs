@@ -1,6 +1,6 @@
 //! Traffic and watches as people read them: a line a tick for the log, a table and charts for the summary. Shows, judges nothing.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use super::story::{self, Story, Tick};
 use crate::{
@@ -173,7 +173,7 @@ const fn severity(verdict: Verdict) -> u8 {
 }
 
 /// `ticks` in at most `most` parts of equal length.
-fn parts(ticks: &[Tick], most: usize) -> impl Iterator<Item = &[Tick]> {
+fn parts(ticks: &[Arc<Tick>], most: usize) -> impl Iterator<Item = &[Arc<Tick>]> {
     ticks.chunks(ticks.len().div_ceil(most).max(1))
 }
 
