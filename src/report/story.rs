@@ -33,6 +33,10 @@ pub struct Story {
     pub shares: Vec<Shared>,
     /// The last look at arriving traffic.
     pub arrived: Option<Arrived>,
+    /// The watches that are over, in order.
+    pub earlier: Vec<Arc<Watched>>,
+    /// What the watch is, in words: its step.
+    pub watch: String,
     /// The rules of the watch.
     pub rules: Vec<Rule>,
     /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
@@ -96,6 +100,17 @@ pub struct Shared {
     pub to: Vec<Slice>,
     /// How long Traffic Manager took to acknowledge it, in milliseconds.
     pub took_ms: u64,
+}
+
+/// A watch that is over.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// What it was, in words.
+    pub title: String,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+    /// Its ticks, in order.
+    pub ticks: Vec<Arc<Tick>>,
 }
 
 /// A tick of the watch.
@@ -196,9 +211,13 @@ impl Story {
                 }
             }
             Happening::TrafficSafe { after_ms } => self.safe_after_ms = Some(*after_ms),
-            Happening::WatchStarted { rules, .. } => {
+            Happening::WatchStarted { step, rules, .. } => {
+                if !self.ticks.is_empty() {
+                    let (rules, ticks) = (std::mem::take(&mut self.rules), std::mem::take(&mut self.ticks));
+                    self.earlier.push(Arc::new(Watched { title: std::mem::take(&mut self.watch), rules, ticks }));
+                }
                 self.rules.clone_from(rules);
-                self.ticks.clear();
+                self.watch = self.plan.as_ref().and_then(|plan| plan.steps.get(*step)).map_or_else(String::new, ToString::to_string);
             }
             Happening::Drained { .. } | Happening::Claimed { .. } => {}
             Happening::Diagnosed { diagnosis } => self.diagnosis = Some((**diagnosis).clone()),

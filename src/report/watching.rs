@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use super::story::{self, Story, Tick};
+use super::story::{self, Story, Tick, Watched};
 use crate::{
     config::{Bound, Quantity, Rule, Unit},
     execute::{Arrived, HttpResult},
@@ -116,35 +116,56 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
     page.push('\n');
 }
 
-/// The summary's part on the watch: what tripped, a table of samples, charts with their bounds.
+/// The summary's part on the watches: those that are over folded, then the last: what tripped, a table of samples, charts with
+/// their bounds.
 pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
+    for watched in &story.earlier {
+        let Some(last) = watched.ticks.last() else { continue };
+        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", html(&watched.title), last.tick, last.of);
+        of(page, watched, &text);
+        page.push_str("</details>\n\n");
+    }
     let Some(last) = story.ticks.last() else { return };
     let _ = writeln!(page, "### Watch: {} of {} ticks\n", last.tick, last.of);
+    if !story.earlier.is_empty() {
+        let _ = writeln!(page, "{}\n", text(&story.watch));
+    }
+    let watched = Watched { title: String::new(), rules: story.rules.clone(), ticks: story.ticks.clone() };
+    of(page, &watched, &text);
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// One watch.
+fn of(page: &mut String, watched: &Watched, text: &impl Fn(&str) -> String) {
+    let Some(last) = watched.ticks.last() else { return };
     for judgement in last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
         let _ = writeln!(page, "- {}", text(&judgement.to_string()));
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
     }
-    table(page, story, &text);
-    for (index, rule) in story.rules.iter().enumerate() {
-        chart(page, story, index, rule);
+    table(page, watched, text);
+    for (index, rule) in watched.rules.iter().enumerate() {
+        chart(page, watched, index, rule);
     }
 }
 
 /// A table of samples: at most [`ROWS`] rows, each the worst of its part of the watch; the evidence file has them all.
-fn table(page: &mut String, story: &Story, text: &impl Fn(&str) -> String) {
+fn table(page: &mut String, watched: &Watched, text: &impl Fn(&str) -> String) {
     page.push_str("| after |");
-    for rule in &story.rules {
+    for rule in &watched.rules {
         let _ = write!(page, " {} |", text(&format!("{} {}", rule.metric, rule.bounds.iter().map(bound).collect::<Vec<_>>().join(" "))));
     }
     page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(story.rules.len()));
+    page.push_str(&"---|".repeat(watched.rules.len()));
     page.push('\n');
-    for part in parts(&story.ticks, ROWS) {
+    for part in parts(&watched.ticks, ROWS) {
         let Some(end) = part.last() else { continue };
         let _ = write!(page, "| {} |", story::duration(end.after_ms));
-        for index in 0..story.rules.len() {
+        for index in 0..watched.rules.len() {
             let worst = part.iter().filter_map(|tick| tick.judgements.get(index)).max_by_key(|judgement| severity(judgement.verdict));
             let shown = worst.map_or_else(String::new, |judgement| {
                 let value = judgement.value.map_or_else(|| judgement.verdict.to_string(), |value| value.to_string());
@@ -178,15 +199,15 @@ fn parts(ticks: &[Arc<Tick>], most: usize) -> impl Iterator<Item = &[Arc<Tick>]>
 }
 
 /// A chart of one rule's values against its bound, from the switch on. A rule without numbers (`health`) has none.
-fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
-    let points: Vec<Option<Quantity>> = parts(&story.ticks, POINTS)
+fn chart(page: &mut String, watched: &Watched, index: usize, rule: &Rule) {
+    let points: Vec<Option<Quantity>> = parts(&watched.ticks, POINTS)
         .map(|part| {
             let values = part.iter().filter_map(|tick| tick.judgements.get(index)?.value);
             values.max_by(|a, b| a.value.total_cmp(&b.value))
         })
         .collect();
     let Some(unit) = points.iter().flatten().map(|quantity| quantity.unit).next() else { return };
-    let limit = story.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
+    let limit = watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
     let Some(limit) = limit else { return };
     let (scale, name) = match unit {
         Unit::Percent => (100.0, "%"),
@@ -205,7 +226,7 @@ fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
     let bound = limit.value * scale;
     let top = values.iter().copied().fold(bound, f64::max) * 1.2;
     let top = if top > 0.0 { top } else { 1.0 };
-    let (span, word) = span(story.ticks.last().map_or(0, |tick| tick.after_ms));
+    let (span, word) = span(watched.ticks.last().map_or(0, |tick| tick.after_ms));
     let list = |values: &mut dyn Iterator<Item = f64>| values.map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ");
     let _ = writeln!(
         page,
