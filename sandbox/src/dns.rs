@@ -102,3 +102,33 @@ fn choose<'a>(endpoints: &[&'a Endpoint], routing: Routing, dice: &mut Dice) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Production, Reached, World, router};
+
+    /// How many of a thousand draws of the same seed lead to each instance.
+    fn drawn(world: &World) -> Vec<(String, usize)> {
+        let mut dice = Dice::new(7);
+        let draws: Vec<String> = (0..1000).map(|_| ask(world.shared(), &router::profile("prod"), &mut dice).unwrap().instance).collect();
+        let names = ["prod-stable-1", "prod-stable-2", "prod-stable-3", "prod-canary-1"];
+        let count = |name: &str| draws.iter().filter(|drawn| *drawn == name).count();
+        names.map(|name| (name.to_owned(), count(name))).into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    #[tokio::test]
+    async fn draws_follow_the_weights_over_all_enabled_endpoints() {
+        for (reached, stable) in [(Reached::Five, 2), (Reached::Quarter, 2), (Reached::Half, 1), (Reached::All, 0)] {
+            let world = World::start(Options::quick()).await.unwrap();
+            world.seed_production(&Production::halfway(reached, "v0.9.5", "v1.0.0")).await.unwrap();
+            let drawn = drawn(&world);
+            let canary = drawn.iter().find(|(name, _)| name == "prod-canary-1").map_or(0, |(_, count)| *count);
+            // Of a thousand draws; 20 are nearly three standard deviations at 5 %, and more than one at 50 %.
+            assert!(canary.abs_diff(reached.percent() as usize * 10) <= 20, "{reached:?}: {drawn:?}");
+            let others: Vec<usize> = drawn.iter().filter(|(name, _)| name != "prod-canary-1").map(|(_, count)| *count).collect();
+            assert_eq!(others.len(), stable, "{drawn:?}");
+            assert!(others.iter().max().unwrap_or(&0) - others.iter().min().unwrap_or(&0) <= 80, "{drawn:?}");
+        }
+    }
+}

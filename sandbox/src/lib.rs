@@ -53,6 +53,6 @@ pub use github::{Conclusion, RunState};
 pub use load::{Load, Seen};
 pub use record::Recorded;
 pub use runner::{Finished, RunSpec};
-pub use seed::{Slot, Staging};
+pub use seed::{Member, Production, Reached, Slot, Staging};
 pub use stall::Stall;
 pub use world::{Options, Polling, Urls, World};

@@ -20,8 +20,11 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Puts an image in; gives its digest.
+    /// Puts an image in, unless it is there; gives its digest.
     pub(crate) fn push(&mut self, version: &str) -> String {
+        if let Some(manifest) = self.manifests.get(version) {
+            return digest(manifest.as_bytes());
+        }
         let layer = digest(version.as_bytes());
         let manifest = json!({
             "schemaVersion": 2,
@@ -33,6 +36,15 @@ impl Registry {
         .to_string();
         let digest = digest(manifest.as_bytes());
         self.manifests.insert(version.to_owned(), manifest);
+        digest
+    }
+
+    /// Gives the image of `version` the tag `name`, too; gives its digest.
+    pub(crate) fn tag(&mut self, version: &str, name: &str) -> String {
+        let digest = self.push(version);
+        if let Some(manifest) = self.manifests.get(version).cloned() {
+            self.manifests.insert(name.to_owned(), manifest);
+        }
         digest
     }
 

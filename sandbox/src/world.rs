@@ -210,6 +210,12 @@ impl World {
         self.shared.push_image(version)
     }
 
+    /// The image of `version` has the tag `name`, too, from now on, as when a release is built once and tagged again; gives
+    /// its digest.
+    pub fn tag_image(&self, version: &str, name: &str) -> String {
+        lock(&self.shared.registry).tag(version, name)
+    }
+
     /// The registry has no image of this version any more.
     pub fn remove_image(&self, version: &str) {
         lock(&self.shared.registry).remove(version);

@@ -5,17 +5,19 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use crate::{
-    shared::{REGISTRY_USER, REPOSITORY, SHA_BEFORE},
-    world::World,
+use super::{
+    Runs,
+    instance::{self, Place},
+    profile::{self, Endpoint, Profile, Target},
 };
+use crate::world::World;
 
 const GROUP: &str = "staging-nextgen";
 const PROFILE: &str = "tm-staging";
 /// The DNS name of the profile, below `trafficmanager.net`.
 const DNS_NAME: &str = "nextgen-staging";
-/// The run that the Action's tags name, and its rollout.
-const EARLIER_RUN: &str = "7300000001";
+/// The weight of an endpoint that another tool made; the Action's own are others.
+const WEIGHT: u16 = 100;
 
 /// A slot of staging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,45 +57,6 @@ impl Slot {
     }
 }
 
-/// An instance in a slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Runs {
-    /// Its version; the image is in the registry.
-    pub version: String,
-    /// Its commit.
-    pub sha: String,
-    /// The tag `deploy-action-role`.
-    pub role: String,
-}
-
-impl Runs {
-    /// The stable instance of `version`.
-    #[must_use]
-    pub fn stable(version: &str) -> Self {
-        Self { version: version.to_owned(), sha: SHA_BEFORE.to_owned(), role: "stable".to_owned() }
-    }
-}
-
-/// Whether an endpoint takes traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `Enabled`.
-    Enabled,
-    /// `Disabled`.
-    Disabled,
-    /// There is none.
-    Missing,
-}
-
-impl Endpoint {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Enabled => "Enabled",
-            Self::Disabled | Self::Missing => "Disabled",
-        }
-    }
-}
-
 /// Staging as it is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staging {
@@ -113,15 +76,6 @@ pub struct Staging {
     pub blue_target: Option<String>,
     /// Whether there is a profile at all.
     pub profile: Profile,
-}
-
-/// Whether there is a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// `tm-staging`.
-    There,
-    /// None.
-    Missing,
 }
 
 impl Staging {
@@ -209,31 +163,11 @@ impl Staging {
     /// `trafficmanagerprofiles/tm-staging` as it would be written; `location` is the instances'.
     #[must_use]
     pub fn profile_body(&self, location: &str) -> Value {
-        let name = |slot: Slot| format!("{}.{location}.azurecontainer.io", slot.instance());
+        let name = |slot: Slot| profile::host(slot.instance(), location);
         let blue_target = self.blue_target.clone().unwrap_or_else(|| name(Slot::Blue));
         let endpoints = [(Slot::Blue, self.blue_endpoint, blue_target), (Slot::Green, self.green_endpoint, name(Slot::Green))];
-        let endpoints: Vec<Value> = endpoints
-            .into_iter()
-            .filter(|(_, endpoint, _)| *endpoint != Endpoint::Missing)
-            .map(|(slot, endpoint, target)| {
-                json!({
-                    "name": slot.endpoint(), "type": "Microsoft.Network/trafficManagerProfiles/externalEndpoints",
-                    "properties": {"target": target, "endpointStatus": endpoint.word(), "weight": 100},
-                })
-            })
-            .collect();
-        json!({
-            "location": "global", "tags": {},
-            "properties": {
-                "profileStatus": "Enabled", "trafficRoutingMethod": self.routing,
-                "dnsConfig": {"relativeName": DNS_NAME, "ttl": self.ttl},
-                "monitorConfig": {
-                    "protocol": "HTTP", "port": 3000, "path": "/health", "intervalInSeconds": 10, "timeoutInSeconds": 5,
-                    "toleratedNumberOfFailures": 1,
-                },
-                "endpoints": endpoints,
-            },
-        })
+        let endpoints = endpoints.map(|(slot, state, target)| Target { name: slot.endpoint(), host: target, state, weight: WEIGHT });
+        profile::body(&profile::Head { dns_name: DNS_NAME, ttl: self.ttl, routing: &self.routing, tags: json!({}) }, &endpoints)
     }
 }
 
@@ -246,7 +180,8 @@ impl World {
         for (slot, runs) in [(Slot::Blue, &staging.blue), (Slot::Green, &staging.green)] {
             if let Some(runs) = runs {
                 let digest = self.push_image(&runs.version);
-                self.write_group(GROUP, slot.instance(), self.instance_body(slot, runs, &digest));
+                let place = Place { environment: "staging", name: slot.instance() };
+                self.write_group(GROUP, slot.instance(), instance::body(self, place, runs, &digest));
             }
         }
         self.settled().await;
@@ -279,36 +214,5 @@ impl World {
             endpoint["properties"]["endpointStatus"] = json!(state.word());
         }
         self.write_profile(GROUP, PROFILE, &profile).map(|_| ()).map_err(io::Error::other)
-    }
-
-    /// A container group as the Action writes it for [`World::config`]'s staging.
-    fn instance_body(&self, slot: Slot, runs: &Runs, digest: &str) -> Value {
-        let registry = &self.urls().registry;
-        let name = slot.instance();
-        let rollout = format!("staging-{EARLIER_RUN}-1");
-        let port = json!([{"port": 3000, "protocol": "TCP"}]);
-        json!({
-            "location": self.location(),
-            "tags": {
-                "deploy-action-digest": digest, "deploy-action-role": runs.role, "deploy-action-rollout": rollout,
-                "deploy-action-run": format!("https://github.com/{REPOSITORY}/actions/runs/{EARLIER_RUN}"),
-                "deploy-action-sha": runs.sha, "deploy-action-stable-since": "2026-11-23T10:00:00Z", "deploy-action-version": runs.version,
-            },
-            "properties": {
-                "osType": "Linux", "restartPolicy": "Always",
-                "containers": [{"name": name, "properties": {
-                    "image": format!("{registry}/{REPOSITORY}@{digest}"),
-                    "resources": {"requests": {"cpu": 1.0, "memoryInGB": 1.0}},
-                    "ports": port,
-                    "environmentVariables": [
-                        {"name": "DATABASE_NAME", "value": "staging_nextgen"}, {"name": "REDIS_HOST", "value": "redis-staging"},
-                    ],
-                }}],
-                "ipAddress": {"type": "Public", "ports": port, "dnsNameLabel": name},
-                "imageRegistryCredentials": [
-                    {"server": registry, "username": REGISTRY_USER, "password": self.given("registry-password")},
-                ],
-            },
-        })
     }
 }
