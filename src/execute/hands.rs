@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
 use super::{Execution, HttpResult, instances::Watcher, instances::during, traffic};
 use crate::{
     azure::{container_groups, traffic_manager},
@@ -90,6 +92,8 @@ pub struct Hands {
     pub(super) direction: Direction,
     pub(super) sources: Option<gate::Sources>,
     pub(super) standing: Standing,
+    /// When traffic was last moved by this run: resolvers keep what they were told before for the time to live.
+    pub(super) moved: Option<Instant>,
     pub(super) ips: BTreeMap<InstanceName, String>,
     pub(super) fqdns: BTreeMap<InstanceName, String>,
 }
@@ -106,6 +110,7 @@ impl Hands {
             direction: Direction::Forward,
             sources,
             standing: Standing::Unknown,
+            moved: None,
             ips: BTreeMap::new(),
             fqdns: BTreeMap::new(),
         };

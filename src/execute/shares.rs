@@ -54,6 +54,7 @@ pub(super) async fn shift(index: usize, to: &[Slice], hands: &mut Hands, executi
             .next("find out who (Azure's activity log), then run the workflow again"));
         }
         hands.certainty = Certainty::Sure;
+        hands.moved = Some(Instant::now());
         hands.profile = Some(now);
     }
     let real = domain::shares(&weights);

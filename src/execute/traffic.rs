@@ -62,6 +62,7 @@ pub(super) async fn switch(
                 .next("find out who (Azure's activity log), then run the workflow again"));
         }
         hands.certainty = Certainty::Sure;
+        hands.moved = Some(Instant::now());
         hands.profile = Some(now);
     }
     execution.emitter.emit(Happening::TrafficSwitched {
@@ -351,6 +352,8 @@ pub(super) async fn drain(index: usize, from: &InstanceName, hands: &mut Hands, 
     let environment = execution.environment;
     let ttl = Duration::from_secs(hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds));
     let begun = Instant::now();
+    // Whoever was told the old answer just before the change keeps it for the time to live from then on.
+    let since = hands.moved.unwrap_or(begun);
     let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     if hands.learn(from, execution).await.is_err() {
@@ -358,7 +361,7 @@ pub(super) async fn drain(index: usize, from: &InstanceName, hands: &mut Hands, 
     }
     let mut left = None;
     let mut first = true;
-    while begun.elapsed() < ttl + environment.margin() {
+    while first || since.elapsed() < ttl + environment.margin() {
         ticks.tick().await;
         let target: Vec<gate::Target> = address(from, hands, execution).into_iter().collect();
         left = match &mut hands.sources {
@@ -369,7 +372,7 @@ pub(super) async fn drain(index: usize, from: &InstanceName, hands: &mut Hands, 
         };
         // The first count says what came before the switch. Standing still for one look is not enough while resolvers may
         // still hold the old answer: an instance that nobody asks this second is asked the next.
-        if begun.elapsed() >= ttl && (left == Some(0) || left.is_none()) && !first {
+        if since.elapsed() >= ttl && (left == Some(0) || left.is_none()) && !first {
             break;
         }
         first = false;

@@ -8,16 +8,19 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use super::{Execution, Hands, Happening, HttpResult, instances, millis, shares, traffic};
 use crate::{
     azure::{container_groups, traffic_manager},
-    config::Rule,
+    config::{NoData, Rule},
     domain::{InstanceName, MetricName, Share},
     failure::{Failure, FailureKind},
-    gate::{self, Conclusion, Gate, Reading, Sample, Settings, Subject},
+    gate::{self, Conclusion, Gate, Reading, Sample, Settings, Subject, Verdict},
     observe::{Instance, Profile},
     plan::StepBack,
 };
 
 /// The longest that one look at Azure may take: it must be over before the next tick.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Ticks beside the window within which a rule must have been read on what is trusted.
+const BASELINE_TICKS: u32 = 6;
 
 /// What is watched, and for how long.
 pub(super) struct Watch<'a> {
@@ -160,11 +163,11 @@ pub(super) async fn phase(
     .next("go on: `command: promote`, or take it back: `command: rollback`"))
 }
 
-/// Reads `rules` on what is trusted until each has been judged: what is red already, or has no numbers, could not judge a new
-/// version (DESIGN "Contract: gates").
+/// Reads `rules` on what is trusted until each has been judged once: what is red already, or has no numbers, could not judge a
+/// new version (DESIGN "Contract: gates"). A rate needs a whole window to be read, and a few ticks more.
 ///
 /// # Errors
-/// `Breach` when a rule is broken by the stable instances themselves, or nothing could be read.
+/// `Breach` when a rule is broken by the stable instances themselves, or something could not be read.
 pub(super) async fn baseline(
     index: usize,
     on: &[InstanceName],
@@ -172,22 +175,49 @@ pub(super) async fn baseline(
     hands: &mut Hands,
     execution: &Execution<'_>,
 ) -> Result<(), Failure> {
+    let abort = execution.environment.canary.as_ref().and_then(|canary| canary.abort.as_ref()).map(|abort| abort.every);
+    let every = abort.unwrap_or(execution.environment.health.every).max(Duration::from_millis(1));
     let window = execution.metrics.map_or(Duration::ZERO, |metrics| metrics.window);
-    let every = execution.environment.health.every;
-    let watch = Watch { on, beside: &[], share: Share::ALL, duration: window + every * 3, every, rules, abort: &[] };
-    observe(index, &watch, hands, execution).await.map_err(|ended| {
-        let failure = ended.failure();
-        let what = match failure.kind {
-            FailureKind::Breach => format!("the version that serves breaks a rule already: {}", failure.what),
-            FailureKind::NoEvidence => {
-                format!("the rules have no numbers for the version that serves, so they could judge no other: {}", failure.what)
-            }
-            _ => failure.what.clone(),
-        };
-        let kind = if failure.kind == FailureKind::NoEvidence { FailureKind::Breach } else { failure.kind };
-        Failure::new(kind, what, failure.resource)
-            .next("mend what it shows, or switch that rule off for this release; then run the workflow again")
-    })
+    let watch = Watch { on, beside: &[], share: Share::ALL, duration: window + every * BASELINE_TICKS, every, rules, abort: &[] };
+    for instance in on {
+        hands.learn(instance, execution).await?;
+    }
+    if let Some(sources) = &mut hands.sources {
+        sources.begin();
+    }
+    let settings = Settings::of(execution.metrics);
+    let mut gate = Gate::new(rules, settings);
+    let of = ticks(watch.duration, every);
+    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.to_vec(), settings });
+    let mut good = vec![settings.no_data == NoData::Ignore; rules.len()];
+    let begun = Instant::now();
+    let mut clock = tokio::time::interval(every);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut last = Vec::new();
+    for tick in 1..=of {
+        clock.tick().await;
+        let (samples, standby, _) = read(&watch, rules, hands, execution).await;
+        let judgements = gate.judge(&samples);
+        last.clone_from(&judgements);
+        execution.emitter.emit(Happening::Tick { step: index, tick, of, after_ms: millis(begun.elapsed()), samples, judgements, standby });
+        if let Some(red) = last.iter().find(|judgement| judgement.trips()) {
+            return Err(useless(format!("the version that serves breaks a rule already: {red}"), &watch, execution));
+        }
+        for (good, judgement) in good.iter_mut().zip(&last) {
+            *good |= judgement.verdict == Verdict::Pass;
+        }
+        if good.iter().all(|good| *good) {
+            return Ok(());
+        }
+    }
+    let lacking: Vec<String> = last.iter().zip(&good).filter(|(_, good)| !**good).map(|(judgement, _)| judgement.to_string()).collect();
+    Err(useless(format!("the rules have no good numbers for the version that serves, so they could judge no other: {}", lacking.join("; ")), &watch, execution))
+}
+
+/// Rules that could judge nothing.
+fn useless(what: String, watch: &Watch<'_>, execution: &Execution<'_>) -> Failure {
+    Failure::new(FailureKind::Breach, what, resource(watch, execution))
+        .next("mend what it shows, or switch that rule off for this release; then run the workflow again")
 }
 
 /// How many ticks there are in `duration`: at least one.

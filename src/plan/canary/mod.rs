@@ -361,7 +361,10 @@ impl<'a> World<'a> {
         let stands = self.instance(candidate).is_none() || self.can_serve(std::slice::from_ref(candidate));
         let all = stands.then(|| vec![Slice { instance: candidate.clone(), share: Share::ALL }]);
         let to = even(&active);
-        let mut steps = vec![Step::Together { lanes: lanes.collect() }, self.shift(to.clone(), all, None)];
+        // Nobody may be left at what is about to restart.
+        let emptied = self.canary.stable.iter().filter(|stable| self.instance(stable).is_some());
+        let mut steps: Vec<Step> = emptied.map(|stable| Step::DrainInstance { instance: stable.clone() }).collect();
+        steps.extend([Step::Together { lanes: lanes.collect() }, self.shift(to.clone(), all, None)]);
         steps.extend(active.first().map(|subject| Step::VerifyShares { to, subject: subject.clone() }));
         steps.push(Step::DrainInstance { instance: candidate.clone() });
         steps.push(Step::DeleteInstance { instance: candidate.clone(), why: "the stable instances run its version".into() });
