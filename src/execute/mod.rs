@@ -218,7 +218,7 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
             };
             watch::phase(index, &watch, step_back.as_deref(), hands, execution).await
         }
-        Step::Together { lanes } => together(index, lanes, execution).await,
+        Step::Together { lanes } => together(index, lanes, &mut hands.watcher, execution).await,
     }
 }
 
@@ -228,21 +228,28 @@ const LANES: usize = 10;
 
 /// Carries out lanes of steps that do not depend on each other. All lanes are tried, also when one fails: what is begun is not
 /// left half-way for want of another.
-async fn together(index: usize, lanes: &[Vec<Step>], execution: &Execution<'_>) -> Result<(), Failure> {
+async fn together(index: usize, lanes: &[Vec<Step>], watcher: &mut instances::Watcher, execution: &Execution<'_>) -> Result<(), Failure> {
     use futures::StreamExt as _;
     let lane = |steps: &'_ [Step]| {
         let steps = steps.to_vec();
         async move {
-            let mut watcher = instances::Watcher::default();
+            let mut own = instances::Watcher::default();
             for step in &steps {
-                instances::perform(index, step, &mut watcher, execution).await?;
+                if let Err(failure) = instances::perform(index, step, &mut own, execution).await {
+                    return (own, Err(failure));
+                }
             }
-            Ok(())
+            (own, Ok(()))
         }
     };
-    let ended: Vec<Result<(), Failure>> =
+    let ended: Vec<(instances::Watcher, Result<(), Failure>)> =
         futures::stream::iter(lanes.iter().map(|steps| lane(steps))).buffer_unordered(LANES).collect().await;
-    ended.into_iter().collect()
+    let mut result = Ok(());
+    for (own, end) in ended {
+        watcher.absorb(own);
+        result = result.and(end);
+    }
+    result
 }
 
 /// The ending after `failure`, once what the first `started` steps did has been taken back where it can be.
