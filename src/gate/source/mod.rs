@@ -3,6 +3,7 @@
 
 mod exposition;
 mod histogram;
+mod postgres;
 mod prometheus;
 mod query;
 mod scrape;
@@ -18,6 +19,8 @@ use crate::{
     failure::{Failure, FailureKind},
     http,
 };
+pub(crate) use postgres::passwords;
+pub use postgres::Postgres;
 use prometheus::{Prometheus, Spans};
 use scrape::Scrape;
 
