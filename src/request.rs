@@ -94,7 +94,8 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
         }
         Command::Rollback => {
             let decision = decision(event, context, inputs, config)?;
-            if inputs.strategy == Some(RollbackStrategy::Staged) {
+            let has_shares = config.environments.get(&decision.environment).is_some_and(|environment| environment.canary.is_some());
+            if inputs.strategy == Some(RollbackStrategy::Staged) && !has_shares {
                 return Err(refuse(
                     format!("a staged rollback goes by shares, and {} has none: it is switched at once", decision.environment),
                     "leave the input `strategy` out, or set it to `instant`",
@@ -127,8 +128,8 @@ fn decision(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs, 
     };
     let environment = find(name, config)?;
     match environment.strategy {
-        Strategy::BlueGreen => {}
-        Strategy::Direct | Strategy::Canary => {
+        Strategy::BlueGreen | Strategy::Canary => {}
+        Strategy::Direct => {
             return Err(refuse(
                 format!(
                     "`{command}` of {name} (strategy {}) is not carried out by this version of deploy-action",

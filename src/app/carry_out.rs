@@ -5,11 +5,11 @@ use tokio::time::Instant;
 use super::{Session, claim, prepare, prepare::Prepared};
 use crate::{
     cli::Format,
-    config::{Config, Environment},
+    config::{Config, Environment, OnBreach},
     domain::{EnvironmentName, ExitStatus, Outcome, RolloutId},
     execute::{self, Emitter, Ending, Execution, Happening, Rollout},
     failure::{Failure, FailureKind},
-    plan::{Aim, Plan},
+    plan::{Aim, Plan, canary::Pace},
     report::{Beginning, terminal},
     request::{Decision, Deploy},
     runner::log_safe,
@@ -147,7 +147,7 @@ pub(super) async fn carry_out(
             Err(failure) => Ending::refused(failure),
             Ok(prepared) => {
                 show(session, &prepared.plan, &told);
-                Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None }
+                Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 }
             }
         },
         Intent::CarryOut => alone(session, config, environment, asked, &told, &emitter).await,
@@ -174,24 +174,83 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
     // What was read before the claim may have changed since: the world is read by whoever has it for themselves.
     let ending = match prepare::prepare(session, config, environment, asked, told, emitter).await {
         Err(failure) => Ending::refused(failure),
-        Ok(Prepared { azure, body, plan, hands }) => {
+        Ok(Prepared { azure, bodies, plan, hands, .. }) => {
             let execution = Execution {
                 azure: &azure,
                 http: &session.http,
                 environment,
                 metrics: config.metrics.as_ref(),
                 plan: &plan,
-                body: body.as_ref(),
+                bodies: &bodies,
                 run_url: told.run_url.as_deref(),
                 emitter,
                 claim: held.as_ref(),
                 cancel: session.cancel.clone(),
+                offset: 0,
             };
-            execute::run(hands, &execution).await
+            let ending = execute::run(hands, &execution).await;
+            match go_back(&plan, &ending, environment) {
+                None => ending,
+                Some(pace) => came_back(session, config, &execution, ending, pace, told).await,
+            }
         }
     };
     claim::release(held, emitter).await;
     ending
+}
+
+/// Whether a version that runs everywhere, and broke a rule while it was stabilized, is to be taken back, and how.
+fn go_back(plan: &Plan, ending: &Ending, environment: &Environment) -> Option<Pace> {
+    let stabilize = environment.canary.as_ref()?.stabilize.as_ref()?;
+    let failure = ending.failure.as_ref()?;
+    let is_sick = match failure.kind {
+        FailureKind::Breach | FailureKind::Start | FailureKind::CrashLoop | FailureKind::OutOfMemory | FailureKind::Smoke => true,
+        _ => false,
+    };
+    if plan.aim != Aim::Deploy || !is_sick || !plan.is_everywhere(ending.started) {
+        return None;
+    }
+    Some(match stabilize.on_breach {
+        OnBreach::Staged => Pace::Staged,
+        OnBreach::Instant => Pace::Instant,
+    })
+}
+
+/// The version before is brought back: another plan of the same rollout, from the world as it is now.
+async fn came_back(session: &Session, config: &Config, before: &Execution<'_>, ending: Ending, pace: Pace, told: &Rollout) -> Ending {
+    let Execution { environment, emitter, plan: first, .. } = *before;
+    let Some(failure) = ending.failure.clone() else { return ending };
+    let decision = Decision { environment: environment.name.clone(), version: first.previous.clone(), actor: told.actor.clone() };
+    let asked = Asked::RollBack(decision);
+    let prepared = match prepare::again(session, config, environment, &asked, told, emitter, pace).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let what = format!("{}; and the version before cannot be brought back: {}", failure.what, error.what);
+            let failure = Failure { what, next: error.next, ..failure };
+            return Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(failure), ..ending };
+        }
+    };
+    emitter.emit(Happening::TakingBack { failure: failure.clone(), steps: prepared.plan.steps.clone() });
+    let execution = Execution {
+        azure: &prepared.azure,
+        plan: &prepared.plan,
+        bodies: &prepared.bodies,
+        cancel: before.cancel.clone(),
+        offset: first.steps.len(),
+        ..*before
+    };
+    let back = execute::run(prepared.hands, &execution).await;
+    match back.failure {
+        None => {
+            let version = first.previous.as_ref().map_or_else(|| "the version before".to_owned(), ToString::to_string);
+            let failure = failure.meaning(format!("{version} was brought back and serves everyone"));
+            Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), ..back }
+        }
+        Some(error) => {
+            let what = format!("{}; and bringing the version before back failed: {}", failure.what, error.what);
+            Ending { failure: Some(Failure { what, ..error }), ..back }
+        }
+    }
 }
 
 /// Prints the plan, at a terminal for people or as JSON for programs.

@@ -1,5 +1,6 @@
 //! The whole run: wires the parts together for each command and returns the exit status. Decides nothing itself.
 
+mod canary;
 mod carry_out;
 mod claim;
 mod prepare;

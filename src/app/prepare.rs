@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    Session,
+    Session, canary,
     carry_out::{Asked, Interrupted},
     wiring,
 };
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
+    cli::RollbackStrategy,
     config::{BlueGreen, Config, Environment, IpType},
     domain::{ImageReference, InstanceName, Role, RolloutId, Secret, Slot, Strategy},
     execute::{Emitter, Hands, Happening, Rollout},
     failure::{Failure, FailureKind},
     gate,
     observe::{Instance, Observed, Tags},
-    plan::{self, Aim, Plan, blue_green},
+    plan::{self, Aim, Plan, blue_green, canary::Pace},
     registry,
     request::Deploy,
 };
@@ -25,9 +26,11 @@ use crate::{
 /// What is known once the world has been read: everything that the executor needs.
 pub(super) struct Prepared {
     pub(super) azure: ResourceManager,
-    pub(super) body: Option<serde_json::Value>,
+    pub(super) bodies: BTreeMap<InstanceName, serde_json::Value>,
     pub(super) plan: Plan,
     pub(super) hands: Hands,
+    pub(super) image: Option<ImageReference>,
+    pub(super) observed: Observed,
 }
 
 /// The environment's instances in a word: one name, or the slots'.
@@ -50,12 +53,7 @@ pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, s
     match environment.strategy {
         Strategy::Direct => {}
         Strategy::BlueGreen => blue_green_fits(config, environment, configuration)?,
-        Strategy::Canary => {
-            let what = format!("strategy {} is not carried out by this version of deploy-action", environment.strategy.as_str());
-            return Err(Failure::new(FailureKind::Request, what, format!("environment {}", environment.name))
-                .meaning("nothing was touched")
-                .next("deploy an environment with `strategy: direct` or `blue-green`, or use a version of deploy-action that has this strategy"));
-        }
+        Strategy::Canary => canary::fits(config, environment, asked, configuration)?,
     }
     if environment.container.ip == IpType::None {
         return Err(configuration("`container.ip: none` leaves the health gate nothing to ask, and a gate passes on evidence only".into())
@@ -77,6 +75,15 @@ fn blue_green_fits(config: &Config, environment: &Environment, wrong: impl Fn(St
     let Some(blue_green) = &environment.blue_green else {
         return Err(wrong("the slots of the blue-green strategy are not configured".into()));
     };
+    behind_traffic_manager(environment, &wrong)?;
+    match &blue_green.observe {
+        Some(observe) => gate::check(&blue_green::with_health(&observe.rules), config.metrics.as_ref()),
+        None => Ok(()),
+    }
+}
+
+/// What every strategy that moves traffic asks of the instances.
+pub(super) fn behind_traffic_manager(environment: &Environment, wrong: &impl Fn(String) -> Failure) -> Result<(), Failure> {
     if environment.container.ip != IpType::Public || !environment.container.subnets.is_empty() {
         return Err(wrong("a container group in a virtual network has no public name, and cannot stand behind Traffic Manager".into())
             .next("use `container.ip: public` without `subnets`, or `strategy: direct`"));
@@ -85,10 +92,7 @@ fn blue_green_fits(config: &Config, environment: &Environment, wrong: impl Fn(St
         return Err(wrong("`container.dns-label` would give both slots the same name".into())
             .next("leave it out: each slot's instance then has its own name"));
     }
-    match &blue_green.observe {
-        Some(observe) => gate::check(&blue_green::with_health(&observe.rules), config.metrics.as_ref()),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Reads the world and plans. Sends no request that changes anything (invariant 8).
@@ -103,46 +107,73 @@ pub(super) async fn prepare(
     told: &Rollout,
     emitter: &Emitter,
 ) -> Result<Prepared, Failure> {
+    let pace = match session.inputs.strategy {
+        Some(RollbackStrategy::Staged) => Pace::Staged,
+        Some(RollbackStrategy::Instant) | None => Pace::Instant,
+    };
+    let prepared = again(session, config, environment, asked, told, emitter, pace).await?;
+    let Prepared { plan, image, observed, .. } = &prepared;
+    emitter.emit(Happening::Planned { image: image.clone(), observed: Box::new(observed.clone()), plan: plan.clone() });
+    Ok(prepared)
+}
+
+/// The same for another plan of a rollout that was told of already. `pace` is how a rollback goes.
+///
+/// # Errors
+/// Whatever keeps a plan from being made.
+pub(super) async fn again(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    told: &Rollout,
+    emitter: &Emitter,
+    pace: Pace,
+) -> Result<Prepared, Failure> {
     let azure = wiring::azure(session, wiring::on_retry(emitter))?;
     let work = async {
-        match (&environment.blue_green, asked) {
-            (None, Asked::Deploy(deploy)) => direct(session, config, environment, deploy, told, emitter, &azure).await,
-            (Some(blue_green), asked) => slots(session, config, environment, blue_green, asked, told, emitter, &azure).await,
-            (None, Asked::RollBack(_) | Asked::Promote(_) | Asked::MakeSafe(_)) => {
-                Err(Failure::new(FailureKind::Internal, "this is not asked of an environment without slots", environment.name.as_str()))
+        match (&environment.blue_green, &environment.canary, asked) {
+            (None, None, Asked::Deploy(deploy)) => direct(session, config, environment, deploy, told, emitter, &azure).await,
+            (Some(blue_green), _, asked) => slots(session, config, environment, blue_green, asked, told, emitter, &azure).await,
+            (None, Some(strategy), asked) => {
+                let reading = canary::Reading { session, config, environment, canary: strategy, told, emitter, azure: &azure };
+                canary::plan(&reading, asked, pace).await
+            }
+            (None, None, Asked::RollBack(_) | Asked::Promote(_) | Asked::MakeSafe(_)) => {
+                Err(Failure::new(FailureKind::Internal, "this is not asked of an environment without a profile", environment.name.as_str()))
             }
         }
     };
     let mut cancel = session.cancel.clone();
-    let (body, plan, image, observed) = tokio::select! {
+    let (bodies, plan, image, observed) = tokio::select! {
         biased;
         signal = cancel.asked() => return Err(cancelled(signal)),
         made = work => made.map_err(untouched)?,
     };
     let sources = match &config.metrics {
-        Some(metrics) if environment.blue_green.is_some() => {
-            let every = environment.blue_green.as_ref().and_then(|blue_green| blue_green.observe.as_ref()).map(|observe| observe.every);
-            let every = every.unwrap_or(environment.health.every);
+        Some(metrics) if environment.profile().is_some() => {
+            let observe = environment.blue_green.as_ref().and_then(|blue_green| blue_green.observe.as_ref()).map(|observe| observe.every);
+            let abort = environment.canary.as_ref().and_then(|canary| canary.abort.as_ref()).map(|abort| abort.every);
+            let every = observe.or(abort).unwrap_or(environment.health.every);
             Some(gate::Sources::new(metrics, every, session.http.clone(), session.inputs.prometheus_token.clone()).map_err(untouched)?)
         }
         Some(_) | None => None,
     };
     let hands = Hands::new(&observed, sources);
-    emitter.emit(Happening::Planned { image, observed: Box::new(observed), plan: plan.clone() });
-    Ok(Prepared { azure, body, plan, hands })
+    Ok(Prepared { azure, bodies, plan, hands, image, observed })
 }
 
-type Made = (Option<serde_json::Value>, Plan, Option<ImageReference>, Observed);
+pub(super) type Made = (BTreeMap<InstanceName, serde_json::Value>, Plan, Option<ImageReference>, Observed);
 
 /// The image at its registry.
-async fn image(session: &Session, config: &Config, deploy: &Deploy, emitter: &Emitter) -> Result<ImageReference, Failure> {
+pub(super) async fn image(session: &Session, config: &Config, deploy: &Deploy, emitter: &Emitter) -> Result<ImageReference, Failure> {
     let login = session.registry_login();
     let digest = registry::resolve(&session.http, &config.image, &deploy.version, login.as_ref(), &wiring::on_retry(emitter)).await?;
     Ok(ImageReference { repository: config.image.clone(), version: deploy.version.clone(), digest })
 }
 
 /// The container group as it is wanted.
-fn body(
+pub(super) fn body(
     session: &Session,
     config: &Config,
     environment: &Environment,
@@ -186,7 +217,7 @@ async fn direct(
     let existing = instance.as_ref().zip(comparison.as_ref());
     let plan = plan::direct(&told.id, environment, &image, existing, notices(session, config, environment));
     let observed = Observed { instances: instance.into_iter().collect(), profile: None, at: Timestamp::now() };
-    Ok((Some(body), plan, Some(image), observed))
+    Ok((BTreeMap::from([(environment.instance.clone(), body)]), plan, Some(image), observed))
 }
 
 #[expect(clippy::too_many_arguments, reason = "everything that a plan is made of, each once")]
@@ -220,7 +251,7 @@ async fn slots(
         notices.extend(traffic_manager::warnings(profile, group, &ours));
     }
     let world = blue_green::World { rollout: &told.id, environment, blue_green, observed: &observed, repository: &config.image };
-    let (body, plan) = match (asked, &image) {
+    let (bodies, plan) = match (asked, &image) {
         (Asked::Deploy(_), Some(image)) => {
             let previous = Slot::BOTH.into_iter().find_map(|slot| {
                 let side = blue_green.slot(slot);
@@ -239,21 +270,21 @@ async fn slots(
             let ((blue_body, blue), (green_body, green)) = (wanted(Slot::Blue)?, wanted(Slot::Green)?);
             let wanted = blue_green::Wanted { image, blue: blue.as_ref(), green: green.as_ref() };
             let plan = blue_green::deploy(&world, &wanted, notices)?;
-            let body = if plan.subject == blue_green.blue.instance { blue_body } else { green_body };
-            (Some(body), plan)
+            let bodies = BTreeMap::from([(blue_green.blue.instance.clone(), blue_body), (blue_green.green.instance.clone(), green_body)]);
+            (bodies, plan)
         }
-        (Asked::RollBack(decision), _) => (None, blue_green::rollback(&world, decision.version.as_ref())?),
-        (Asked::Promote(_), _) => (None, blue_green::promote(&world)?),
+        (Asked::RollBack(decision), _) => (BTreeMap::new(), blue_green::rollback(&world, decision.version.as_ref())?),
+        (Asked::Promote(_), _) => (BTreeMap::new(), blue_green::promote(&world)?),
         (Asked::MakeSafe(interrupted), _) => match blue_green::for_a_person(&world)? {
             Some(stuck) => return Err(left_to_a_person(&stuck, environment)),
-            None => (None, blue_green::make_safe(&world, interrupted.aim)?),
+            None => (BTreeMap::new(), blue_green::make_safe(&world, interrupted.aim)?),
         },
         (Asked::Deploy(_), None) => {
             return Err(Failure::new(FailureKind::Internal, "the image was not looked up", environment.name.as_str()));
         }
     };
     let image = image.or_else(|| plan.image.clone());
-    Ok((body, plan, image, observed))
+    Ok((bodies, plan, image, observed))
 }
 
 /// Both slots' instances and the profile in front of them.
@@ -297,8 +328,11 @@ pub(super) enum HalfWay {
 /// # Errors
 /// When Azure cannot be read, or nobody can tell what is live.
 pub(super) async fn is_left_half_way(session: &Session, config: &Config, environment: &Environment) -> Result<HalfWay, Failure> {
-    let Some(blue_green) = &environment.blue_green else { return Ok(HalfWay::No) };
     let azure = wiring::azure(session, wiring::print_retries())?;
+    if let Some(strategy) = &environment.canary {
+        return canary::is_left_half_way(session, config, environment, strategy, &azure).await;
+    }
+    let Some(blue_green) = &environment.blue_green else { return Ok(HalfWay::No) };
     let observed = observe(config, environment, blue_green, &azure).await?;
     let own = session.rollout_id(&environment.name)?;
     let world = |rollout| blue_green::World { rollout, environment, blue_green, observed: &observed, repository: &config.image };
@@ -344,7 +378,7 @@ fn cancelled(signal: &str) -> Failure {
 }
 
 /// What a reader should know before it starts.
-fn notices(session: &Session, config: &Config, environment: &Environment) -> Vec<String> {
+pub(super) fn notices(session: &Session, config: &Config, environment: &Environment) -> Vec<String> {
     let mut notices = Vec::new();
     if config.notify.slack.is_none() {
         notices.push("Slack is switched off in deploy.yml: nobody is told there.".into());
@@ -376,7 +410,7 @@ fn untouched(mut failure: Failure) -> Failure {
 
 /// The Action's tags (DESIGN "The world is the journal"). `existing` is the instance that is written, `live` the one that
 /// serves now: what a rollback would go back to.
-fn tags(told: &Rollout, image: &ImageReference, role: Role, existing: Option<&Instance>, live: Option<&Instance>) -> Tags {
+pub(super) fn tags(told: &Rollout, image: &ImageReference, role: Role, existing: Option<&Instance>, live: Option<&Instance>) -> Tags {
     let previous = live.and_then(|live| match live.tags.version.as_ref() {
         Some(version) if *version == image.version => live.tags.previous.clone(),
         version => version.cloned(),
@@ -390,6 +424,7 @@ fn tags(told: &Rollout, image: &ImageReference, role: Role, existing: Option<&In
         run: told.run_url.clone(),
         previous,
         stable_since: None,
+        promoted: None,
         held: None,
         // A PUT replaces all tags: those that other people or policies put there stay theirs.
         others: existing.map(|instance| instance.tags.others.clone()).unwrap_or_default(),

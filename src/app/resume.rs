@@ -48,8 +48,8 @@ pub(super) async fn resume(session: &Session, config: &Config) -> Result<ExitSta
         return Err(Failure::new(FailureKind::Request, what, "deploy.yml"));
     };
     match environment.strategy {
-        Strategy::Direct | Strategy::Canary => finish(session, config, environment, left).await,
-        Strategy::BlueGreen => {
+        Strategy::Direct => finish(session, config, environment, left).await,
+        Strategy::BlueGreen | Strategy::Canary => {
             let Left { environment, rollout, aim, sha, .. } = left;
             let interrupted = Interrupted { environment, aim, sha, actor: session.runner.context.actor.clone() };
             let ending = carry_out::carry_out(session, config, &Asked::MakeSafe(interrupted), &rollout, Intent::CarryOut).await?;
@@ -74,8 +74,8 @@ async fn everywhere(session: &Session, config: &Config) -> Result<ExitStatus, Fa
     let only = session.inputs.environment.as_ref();
     for environment in config.environments.values().filter(|environment| only.is_none_or(|name| *name == environment.name)) {
         match environment.strategy {
-            Strategy::Direct | Strategy::Canary => continue,
-            Strategy::BlueGreen => looked += 1,
+            Strategy::Direct => continue,
+            Strategy::BlueGreen | Strategy::Canary => looked += 1,
         }
         let exit = match one(session, config, environment).await {
             Ok(exit) => exit,
@@ -146,7 +146,7 @@ async fn finish(session: &Session, config: &Config, environment: &Environment, l
         Failure::new(FailureKind::Cancelled, "the run was interrupted before it had changed anything", environment.instance.to_string())
             .meaning("what ran before still runs")
             .next("run the workflow again when you want it deployed");
-    let ending = Ending { outcome: Outcome::Refused, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None };
+    let ending = Ending { outcome: Outcome::Refused, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 };
     ending.tell(&emitter, std::time::Duration::ZERO);
     drop(emitter);
     let story = reports.finish(super::REPORTS_LIMIT).await;

@@ -1,6 +1,7 @@
 //! `deploy.yml`: its surface, defaults, validation and JSON Schema.
 //! Reads text, gives plain data; knows nothing of Azure's or GitHub's wire formats.
 
+mod canary;
 mod check;
 mod container;
 mod error;
@@ -13,6 +14,7 @@ mod shape;
 mod surface;
 mod tree;
 
+pub use canary::{Abort, Canary, OnBreach, Phase, Preflight, Stabilize, Staged, Verify};
 pub use container::{
     Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
     Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,
@@ -132,6 +134,8 @@ pub struct Environment {
     pub instance: InstanceName,
     /// What the blue-green strategy needs; there with that strategy, and only with it.
     pub blue_green: Option<BlueGreen>,
+    /// What the canary strategy needs; there with that strategy, and only with it.
+    pub canary: Option<Canary>,
     /// The image tag, with `{sha}` (short commit id), `{version}` (the git tag) and `{branch}` filled in.
     pub tag: String,
     /// The address people and smoke tests use; `None`: the instance's own.
@@ -149,6 +153,13 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The Traffic Manager profile in front of it, where its strategy has one.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        let blue_green = self.blue_green.as_ref().map(|blue_green| blue_green.profile.name.as_str());
+        blue_green.or_else(|| self.canary.as_ref().map(|canary| canary.profile.name.as_str()))
+    }
+
     /// How long after the profile's time to live people may still be on their way after a switch: three probes' time. Azure's
     /// change reaches its DNS servers within seconds (Microsoft: Traffic Manager FAQ), and resolvers keep an answer for the time
     /// to live.

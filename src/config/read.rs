@@ -1,6 +1,7 @@
 //! From a checked tree to plain data, defaults filled in. Reports what is wrong; decides nothing.
 
 mod blue_green;
+mod canary;
 mod container;
 mod rules;
 mod whole;
@@ -202,6 +203,7 @@ fn environment(name: &EnvironmentName, application: &str, node: &Node, root: &No
         when: when(node, name.as_str()),
         strategy: strategy(node, name.as_str()),
         blue_green: blue_green::blue_green(name, application, node, place)?,
+        canary: canary::canary(name, application, node, place)?,
         resource_group: text(node, "resource-group").unwrap_or_else(|| format!("{name}-{}", kebab(application))),
         instance,
         tag: template(&tag).map_err(|message| Problem::at(node.get("tag").map_or(place, |node| node.place), message))?,

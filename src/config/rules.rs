@@ -60,6 +60,17 @@ pub struct Rule {
     pub consecutive: u32,
 }
 
+impl Rule {
+    /// Whether it compares with the stable instances' value.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        self.bounds.iter().any(|bound| match bound {
+            Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_) => true,
+            Bound::Max(_) | Bound::Min(_) => false,
+        })
+    }
+}
+
 /// A bound of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -99,6 +99,8 @@ fn people(hands: &Hands, execution: &Execution<'_>) -> People {
     };
     let is_theirs = |step: &Step| match step {
         Step::Switch { to, .. } | Step::CreateProfile { to, .. } => to.instance == plan.subject && is_on(&to.endpoint),
+        // With any share of people, somebody is on the new version.
+        Step::Shift { to, .. } => to.iter().any(|slice| slice.instance == plan.subject) && is_on(plan.subject.as_str()),
         Step::CreateInstance { .. }
         | Step::UpdateInstance { .. }
         | Step::DeleteInstance { .. }
@@ -109,6 +111,12 @@ fn people(hands: &Hands, execution: &Execution<'_>) -> People {
         | Step::VerifyTraffic { .. }
         | Step::Drain { .. }
         | Step::Observe { .. }
+        | Step::VerifyShares { .. }
+        | Step::DrainInstances { .. }
+        | Step::CheckBaseline { .. }
+        | Step::Phase { .. }
+        | Step::MarkPromoted { .. }
+        | Step::Together { .. }
         | Step::MarkStable { .. } => false,
     };
     if plan.steps.iter().any(is_theirs) { People::New } else { People::Before }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Rule,
-    domain::{EnvironmentName, ExitStatus, ImageReference, Outcome, RolloutId, Share, Strategy, Version},
+    domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
     gate::{Judgement, Sample, Settings},
     observe::{AzureEvent, Instance, MonitorStatus, Observed},
-    plan::{Aim, Plan, Side, Step},
+    plan::{Aim, Plan, Side, Slice, Step},
 };
 
 /// Something that happened, and when.
@@ -99,6 +99,24 @@ pub enum Happening {
         /// How long the request took.
         took_ms: u64,
     },
+    /// Each instance has its share of people from now on, as Traffic Manager acknowledges.
+    TrafficShared {
+        /// Its place in the plan.
+        step: usize,
+        /// The shares, as its weights give them.
+        to: Vec<Slice>,
+        /// How long the request took.
+        took_ms: u64,
+    },
+    /// A version is taken back to a smaller share, and watched there.
+    SteppedBack {
+        /// Its place in the plan.
+        step: usize,
+        /// Why.
+        failure: Failure,
+        /// Its share now.
+        share: Share,
+    },
     /// One look at whether people arrive where they are sent.
     Arrival {
         /// Its place in the plan.
@@ -113,7 +131,7 @@ pub enum Happening {
         /// Its place in the plan.
         step: usize,
         /// What was left.
-        from: Side,
+        from: InstanceName,
         /// Since the step began.
         after_ms: u64,
         /// Requests that the last look still saw there, where it could be counted.

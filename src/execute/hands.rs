@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Execution, HttpResult, instances::Watcher, instances::during, traffic};
+use super::{Execution, HttpResult, instances::Watcher, instances::during, shares, traffic};
 use crate::{
     azure::{container_groups, traffic_manager},
     domain::InstanceName,
     failure::Failure,
     gate,
     observe::{Instance, Observed, Profile},
-    plan::{Side, Step},
+    plan::Step,
 };
 
 /// What this run has done to the world, so far.
@@ -35,6 +35,9 @@ impl Touched {
             | Step::UpdateInstance { .. }
             | Step::CreateProfile { .. }
             | Step::Switch { .. }
+            | Step::Shift { .. }
+            | Step::MarkPromoted { .. }
+            | Step::Together { .. }
             | Step::MarkStable { .. } => Self::Written,
             Step::KeepInstance { .. }
             | Step::ContinueInstance { .. }
@@ -42,6 +45,10 @@ impl Touched {
             | Step::Smoke { .. }
             | Step::VerifyTraffic { .. }
             | Step::Drain { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstances { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. }
             | Step::Observe { .. } => self,
         }
     }
@@ -85,8 +92,10 @@ pub struct Hands {
     pub(super) direction: Direction,
     pub(super) sources: Option<gate::Sources>,
     pub(super) standing: Standing,
-    /// What people were sent away from, and when.
-    pub(super) left: Option<(InstanceName, Instant)>,
+    /// When the world was read.
+    pub(super) read: Instant,
+    /// What people were sent away from, and when: resolvers keep what they were told before for the time to live.
+    pub(super) left: BTreeMap<InstanceName, Instant>,
     pub(super) ips: BTreeMap<InstanceName, String>,
     pub(super) fqdns: BTreeMap<InstanceName, String>,
 }
@@ -103,7 +112,8 @@ impl Hands {
             direction: Direction::Forward,
             sources,
             standing: Standing::Unknown,
-            left: None,
+            read: Instant::now(),
+            left: BTreeMap::new(),
             ips: BTreeMap::new(),
             fqdns: BTreeMap::new(),
         };
@@ -121,16 +131,16 @@ impl Hands {
         }
     }
 
-    /// Reads where the instance of `side` is: an address can change when an instance is written (Azure Container Instances,
+    /// Reads where `instance` is: an address can change when an instance is written (Azure Container Instances,
     /// "Update containers").
-    pub(super) async fn learn(&mut self, side: &Side, execution: &Execution<'_>) -> Result<(), Failure> {
+    pub(super) async fn learn(&mut self, instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
         let group = &execution.environment.resource_group;
-        let found = container_groups::get(execution.azure, group, &side.instance).await.map_err(|error| during(error.into()))?;
+        let found = container_groups::get(execution.azure, group, instance).await.map_err(|error| during(error.into()))?;
         match found {
             Some(instance) => self.see(&instance),
             None => {
-                self.ips.remove(&side.instance);
-                self.fqdns.remove(&side.instance);
+                self.ips.remove(instance);
+                self.fqdns.remove(instance);
             }
         }
         Ok(())
@@ -145,12 +155,19 @@ impl Hands {
         }
     }
 
-    /// Before an instance is deleted that this run sent people away from: waits until no resolver holds its address any more (the
-    /// profile's time to live, from the switch on). After a watch of minutes that is no wait.
+    /// Remembers that people are sent to `to` from now on, and to `from` no longer.
+    pub(super) fn leaves(&mut self, from: impl IntoIterator<Item = InstanceName>, to: &[InstanceName]) {
+        let now = Instant::now();
+        self.left.extend(from.into_iter().map(|instance| (instance, now)));
+        self.left.retain(|instance, _| !to.contains(instance));
+    }
+
+    /// Before instances are deleted or restarted that this run sent people away from: waits until no resolver holds their address
+    /// any more (the profile's time to live, from that moment on). After a watch of minutes that is no wait.
     pub(super) async fn forgotten(&self, step: &Step) {
-        let (Step::DeleteInstance { instance, .. }, Some((left, at)), Some(profile)) = (step, &self.left, &self.profile) else { return };
-        if left == instance {
-            tokio::time::sleep_until(*at + Duration::from_secs(profile.ttl_seconds)).await;
+        let Some(profile) = &self.profile else { return };
+        if let Some(last) = stops(step).into_iter().filter_map(|instance| self.left.get(instance)).max() {
+            tokio::time::sleep_until(*last + Duration::from_secs(profile.ttl_seconds)).await;
         }
     }
 
@@ -158,13 +175,19 @@ impl Hands {
     /// take back, and leaves nobody to wait for.
     pub(super) fn needed(&self, undo: Vec<Step>) -> Vec<Step> {
         let is_there = |step: &Step| {
-            let (Step::Switch { to, .. }, Some(profile)) = (step, &self.profile) else { return false };
-            self.certainty == Certainty::Sure && traffic::is_sent_to_alone(profile, to)
+            let Some(profile) = self.profile.as_ref().filter(|_| self.certainty == Certainty::Sure) else { return false };
+            match step {
+                Step::Switch { to, .. } => traffic::is_sent_to_alone(profile, to),
+                Step::Shift { to, .. } => shares::are_set(profile, to),
+                _ => false,
+            }
         };
         if !undo.iter().any(is_there) {
             return undo;
         }
-        undo.into_iter().filter(|step| !matches!(step, Step::Switch { .. } | Step::Drain { .. })).collect()
+        undo.into_iter()
+            .filter(|step| !matches!(step, Step::Switch { .. } | Step::Shift { .. } | Step::Drain { .. } | Step::DrainInstances { .. }))
+            .collect()
     }
 
     /// Reads the profile once more before it is changed, unless every moment counts: what a person changed since is noticed
@@ -177,5 +200,14 @@ impl Hands {
             self.profile = Some(now);
         }
         Ok(())
+    }
+}
+
+/// The instances that a step deletes or restarts.
+fn stops(step: &Step) -> Vec<&InstanceName> {
+    match step {
+        Step::DeleteInstance { instance, .. } | Step::UpdateInstance { instance, .. } => vec![instance],
+        Step::Together { lanes } => lanes.iter().flatten().flat_map(stops).collect(),
+        _ => Vec::new(),
     }
 }

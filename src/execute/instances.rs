@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, collections::HashSet, ops::ControlFlow};
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Emitter, Execution, Happening, HttpResult, traffic};
+use super::{Emitter, Execution, Happening, HttpResult, smoke, traffic};
 use crate::{
     azure::container_groups::{self, Followed},
     config::Environment,
@@ -14,6 +14,7 @@ use crate::{
     failure::{Failure, FailureKind},
     gate::{self, Symptom},
     observe::{AzureEvent, Instance},
+    plan::Step,
 };
 
 /// How a person finds an instance.
@@ -51,10 +52,36 @@ impl Watcher {
     }
 }
 
+/// Carries out a step on one instance. What is no such step is a defect of the plan.
+pub(super) async fn perform(index: usize, step: &Step, watcher: &mut Watcher, execution: &Execution<'_>) -> Result<(), Failure> {
+    match step {
+        Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => put(index, instance, watcher, execution).await,
+        Step::DeleteInstance { instance, .. } => delete(instance, execution).await,
+        Step::KeepInstance { .. } | Step::ContinueInstance { .. } => Ok(()),
+        Step::AwaitHealth { instance, path, retries, .. } => await_health(index, instance, path, *retries, watcher, execution).await,
+        Step::Smoke { target, paths } => smoke::smoke(index, target, paths, execution).await,
+        Step::MarkPromoted { instance } => tag(instance, &[("promoted", Timestamp::now().to_string())], execution).await,
+        Step::MarkStable { instance } => mark_stable(instance, execution).await,
+        Step::CreateProfile { .. }
+        | Step::Switch { .. }
+        | Step::VerifyTraffic { .. }
+        | Step::Drain { .. }
+        | Step::Observe { .. }
+        | Step::Shift { .. }
+        | Step::VerifyShares { .. }
+        | Step::DrainInstances { .. }
+        | Step::CheckBaseline { .. }
+        | Step::Phase { .. }
+        | Step::Together { .. } => {
+            Err(Failure::new(FailureKind::Internal, format!("this step is not one of a single instance: {step}"), "this run"))
+        }
+    }
+}
+
 /// Writes the instance as it is wanted, and follows Azure's operation to its end.
 pub(super) async fn put(index: usize, name: &InstanceName, watcher: &mut Watcher, execution: &Execution<'_>) -> Result<(), Failure> {
     let environment = execution.environment;
-    let Some(body) = execution.body else {
+    let Some(body) = execution.bodies.get(name) else {
         return Err(Failure::new(FailureKind::Internal, format!("nothing says what {name} should be"), resource(environment, name)));
     };
     let mut found = None;

@@ -8,12 +8,13 @@ mod emitter;
 mod event;
 mod hands;
 mod instances;
+mod shares;
 mod smoke;
 mod take_back;
 mod traffic;
 mod watch;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 use url::Url;
@@ -26,7 +27,7 @@ pub use hands::Hands;
 use crate::{
     azure::ResourceManager,
     config::{Environment, Metrics},
-    domain::{ExitStatus, Outcome, Strategy},
+    domain::{ExitStatus, InstanceName, Outcome, Share, Strategy},
     failure::{Failure, FailureKind},
     github::lock::Claimed,
     plan::{Aim, Plan, Step},
@@ -46,8 +47,8 @@ pub struct Execution<'a> {
     pub metrics: Option<&'a Metrics>,
     /// What is carried out.
     pub plan: &'a Plan,
-    /// The plan's instance as it is wanted; `None` where the plan writes none.
-    pub body: Option<&'a serde_json::Value>,
+    /// The instances that the plan writes, as they are wanted.
+    pub bodies: &'a BTreeMap<InstanceName, serde_json::Value>,
     /// Link to the workflow run.
     pub run_url: Option<&'a str>,
     /// Where events go.
@@ -56,6 +57,8 @@ pub struct Execution<'a> {
     pub claim: Option<&'a Claimed>,
     /// When to stop.
     pub cancel: Cancel,
+    /// How many steps were told of before the plan's: where its own begin in what people see.
+    pub offset: usize,
 }
 
 /// How a rollout ended.
@@ -69,13 +72,15 @@ pub struct Ending {
     pub failure: Option<Failure>,
     /// Where it can be used.
     pub url: Option<String>,
+    /// How many steps of the plan were begun.
+    pub started: usize,
 }
 
 impl Ending {
     /// Nothing was touched, because of `failure`.
     #[must_use]
     pub fn refused(failure: Failure) -> Self {
-        Self { outcome: Outcome::Refused, exit: failure.exit_status(), failure: Some(failure), url: None }
+        Self { outcome: Outcome::Refused, exit: failure.exit_status(), failure: Some(failure), url: None, started: 0 }
     }
 
     /// Tells the reports that this was the end, `took` after the beginning.
@@ -95,9 +100,15 @@ impl Ending {
 ///
 /// The direct strategy takes nothing back by itself (runbook Scenario 1: "Rollback: Manual only"): a failure leaves the
 /// instance as it is, for a person to look at, with everything they would look up gathered in a `Diagnosed` event.
-pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
+pub async fn run(hands: Hands, execution: &Execution<'_>) -> Ending {
+    let (ending, started) = all_steps(hands, execution).await;
+    Ending { started, ..ending }
+}
+
+async fn all_steps(mut hands: Hands, execution: &Execution<'_>) -> (Ending, usize) {
     let mut cancel = execution.cancel.clone();
-    for (index, step) in execution.plan.steps.iter().enumerate() {
+    for (at, step) in execution.plan.steps.iter().enumerate() {
+        let index = execution.offset + at;
         let result = match cancel.now() {
             Some(signal) => {
                 execution.emitter.emit(Happening::StepStarted { step: index });
@@ -105,12 +116,12 @@ pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
                 let end = StepEnd::Failed { failure: failure.clone() };
                 execution.emitter.emit(Happening::StepFinished { step: index, end, duration_ms: 0 });
                 // This step was not begun: what is taken back is what came before it.
-                return stopped(failure, index, hands, execution).await;
+                return (stopped(failure, at, hands, execution).await, at);
             }
             None => one(index, step, Some(&mut cancel), &mut hands, execution).await,
         };
         if let Err(failure) = result {
-            return stopped(failure, index + 1, hands, execution).await;
+            return (stopped(failure, at + 1, hands, execution).await, at + 1);
         }
     }
     let outcome = match (execution.plan.aim, hands.touched) {
@@ -119,7 +130,8 @@ pub async fn run(mut hands: Hands, execution: &Execution<'_>) -> Ending {
         (Aim::Deploy | Aim::Promote, Touched::Written | Touched::Deleted) | (Aim::Finish, _) => Outcome::Healthy,
         (Aim::Deploy | Aim::Promote | Aim::MakeSafe, Touched::No) => Outcome::Unchanged,
     };
-    Ending { outcome, exit: ExitStatus::Success, failure: None, url: execution.environment.url.as_ref().map(shown) }
+    let url = execution.environment.url.as_ref().map(shown);
+    (Ending { outcome, exit: ExitStatus::Success, failure: None, url, started: 0 }, execution.plan.steps.len())
 }
 
 /// One step, told before and after; ended early when the run is told to stop, where `cancel` is given.
@@ -152,15 +164,15 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
     hands.forgotten(step).await;
     claim::still_ours(step, hands, execution).await?;
     match step {
-        Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => {
-            instances::put(index, instance, &mut hands.watcher, execution).await
-        }
-        Step::DeleteInstance { instance, .. } => instances::delete(instance, execution).await,
-        Step::KeepInstance { .. } | Step::ContinueInstance { .. } => Ok(()),
-        Step::AwaitHealth { instance, path, retries, .. } => {
-            instances::await_health(index, instance, path, *retries, &mut hands.watcher, execution).await
-        }
-        Step::Smoke { target, paths } => smoke::smoke(index, target, paths, execution).await,
+        Step::CreateInstance { .. }
+        | Step::UpdateInstance { .. }
+        | Step::DeleteInstance { .. }
+        | Step::KeepInstance { .. }
+        | Step::ContinueInstance { .. }
+        | Step::AwaitHealth { .. }
+        | Step::Smoke { .. }
+        | Step::MarkPromoted { .. }
+        | Step::MarkStable { .. } => instances::perform(index, step, &mut hands.watcher, execution).await,
         Step::CreateProfile { profile, dns_name, to } => traffic::create(index, profile, dns_name, to, hands, execution).await,
         Step::Switch { to, from, .. } => {
             hands.look_again(execution).await?;
@@ -168,21 +180,69 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
         }
         Step::VerifyTraffic { to, from } => traffic::verify(index, to, from.as_ref(), hands, execution).await,
         Step::Drain { from } => {
-            traffic::drain(index, from, hands, execution).await;
+            traffic::drain(index, std::slice::from_ref(&from.instance), hands, execution).await;
             Ok(())
         }
         Step::Observe { on, beside, for_seconds, every_seconds, rules } => {
+            let beside: Vec<InstanceName> = beside.iter().map(|beside| beside.instance.clone()).collect();
             let watch = watch::Watch {
-                on,
-                beside: beside.as_ref(),
+                on: std::slice::from_ref(&on.instance),
+                beside: &beside,
+                share: Share::ALL,
                 duration: Duration::try_from_secs_f64(*for_seconds).unwrap_or_default(),
                 every: Duration::try_from_secs_f64(*every_seconds).unwrap_or_default(),
                 rules,
+                abort: &[],
             };
-            watch::observe(index, &watch, hands, execution).await
+            watch::observe(index, &watch, hands, execution).await.map_err(watch::Ended::failure)
         }
-        Step::MarkStable { instance } => instances::mark_stable(instance, execution).await,
+        Step::Shift { to, .. } => {
+            hands.look_again(execution).await?;
+            shares::shift(index, to, hands, execution).await
+        }
+        Step::VerifyShares { to, subject } => shares::verify(index, to, subject, hands, execution).await,
+        Step::DrainInstances { instances } => {
+            traffic::drain(index, instances, hands, execution).await;
+            Ok(())
+        }
+        Step::CheckBaseline { on, rules } => watch::baseline(index, on, rules, hands, execution).await,
+        Step::Phase { on, beside, share, for_seconds, every_seconds, rules, abort, step_back } => {
+            let watch = watch::Watch {
+                on,
+                beside,
+                share: *share,
+                duration: Duration::try_from_secs_f64(*for_seconds).unwrap_or_default(),
+                every: Duration::try_from_secs_f64(*every_seconds).unwrap_or_default(),
+                rules,
+                abort,
+            };
+            watch::phase(index, &watch, step_back.as_deref(), hands, execution).await
+        }
+        Step::Together { lanes } => together(index, lanes, execution).await,
     }
+}
+
+/// Lanes that run at the same time: no more than Azure's token bucket for writes refills in a second (Azure Resource Manager
+/// limits: 10 a second), so that many instances are not throttled.
+const LANES: usize = 10;
+
+/// Carries out lanes of steps that do not depend on each other. All lanes are tried, also when one fails: what is begun is not
+/// left half-way for want of another.
+async fn together(index: usize, lanes: &[Vec<Step>], execution: &Execution<'_>) -> Result<(), Failure> {
+    use futures::StreamExt as _;
+    let lane = |steps: &'_ [Step]| {
+        let steps = steps.to_vec();
+        async move {
+            let mut watcher = instances::Watcher::default();
+            for step in &steps {
+                instances::perform(index, step, &mut watcher, execution).await?;
+            }
+            Ok(())
+        }
+    };
+    let ended: Vec<Result<(), Failure>> =
+        futures::stream::iter(lanes.iter().map(|steps| lane(steps))).buffer_unordered(LANES).collect().await;
+    ended.into_iter().collect()
 }
 
 /// The ending after `failure`, once what the first `started` steps did has been taken back where it can be.
@@ -196,15 +256,28 @@ async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: 
     };
     if !undo.is_empty() {
         return match take_back::take_back(&failure, undo, &mut hands, execution).await {
+            TakenBack::Whole if plan.is_promoted(started) => {
+                let version = plan.image.as_ref().map_or("the new version", |image| image.version.as_str());
+                let failure = failure
+                    .meaning(format!("{version} serves all the same: people are back on {}, which passed every phase", plan.subject))
+                    .next("run the workflow again when the cause is mended: what is left is done");
+                Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None, started: 0 }
+            }
+            TakenBack::Whole if plan.aim != Aim::Deploy => {
+                let failure = failure.meaning(take_back::meaning(plan, &hands));
+                Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None, started: 0 }
+            }
             TakenBack::Whole => {
                 let failure = failure.meaning(take_back::meaning(plan, &hands));
-                Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None }
+                Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 }
             }
             TakenBack::Kept(why) => {
                 mark_held(&why, execution).await;
-                Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None }
+                Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 }
             }
-            TakenBack::NotSafe(why) => Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None },
+            TakenBack::NotSafe(why) => {
+                Ending { outcome: Outcome::Failed, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 }
+            }
         };
     }
     if failure.kind != FailureKind::Cancelled {
@@ -225,16 +298,21 @@ fn as_it_is(failure: Failure, touched: Touched) -> Ending {
     // Azure was told to change something and cannot be asked what became of it: nobody knows that the world is safe.
     let unknown = touched != Touched::No && failure.kind == FailureKind::AzureUnreachable;
     let exit = if unknown { ExitStatus::PersonNeeded } else { failure.exit_status() };
-    Ending { outcome, exit, failure: Some(failure), url: None }
+    Ending { outcome, exit, failure: Some(failure), url: None, started: 0 }
 }
 
 /// The ending where traffic is involved and nothing can, or may, be taken back.
 async fn for_a_person(failure: Failure, started: usize, touched: Touched, execution: &Execution<'_>) -> Ending {
     let plan = execution.plan;
     let begun = plan.steps.get(..started).unwrap_or(&plan.steps);
-    let is_switched = begun.iter().any(|step| matches!(step, Step::Switch { .. } | Step::CreateProfile { .. } | Step::MarkStable { .. }));
+    let is_switched = begun.iter().any(|step| {
+        matches!(
+            step,
+            Step::Switch { .. } | Step::Shift { .. } | Step::CreateProfile { .. } | Step::MarkPromoted { .. } | Step::MarkStable { .. }
+        )
+    });
     if failure.kind == FailureKind::Superseded {
-        return Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None };
+        return Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 };
     }
     if touched == Touched::No && !is_switched {
         return as_it_is(failure, touched);
@@ -251,7 +329,7 @@ async fn for_a_person(failure: Failure, started: usize, touched: Touched, execut
     if outcome == Outcome::Held && !begun.iter().any(|step| matches!(step, Step::MarkStable { .. })) {
         mark_held(&failure, execution).await;
     }
-    Ending { outcome, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None }
+    Ending { outcome, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None, started: 0 }
 }
 
 /// Writes on the instance that a person must decide, so that no later run makes it "safe" in their place. Best effort: without

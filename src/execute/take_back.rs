@@ -11,8 +11,9 @@ use super::{
     one, traffic,
 };
 use crate::{
+    domain::InstanceName,
     failure::{Failure, FailureKind},
-    plan::{Plan, Side, Step},
+    plan::{Plan, Step},
 };
 
 /// How long the version that is gone back to may take to answer, where it was not asked before: every moment counts.
@@ -32,12 +33,12 @@ pub(super) enum TakenBack {
 pub(super) async fn take_back(failure: &Failure, steps: Vec<Step>, hands: &mut Hands, execution: &Execution<'_>) -> TakenBack {
     let begun = Instant::now();
     hands.direction = Direction::Back;
-    let first = execution.plan.steps.len();
+    let first = execution.offset + execution.plan.steps.len();
     execution.emitter.emit(Happening::TakingBack { failure: failure.clone(), steps: steps.clone() });
     let mut is_diagnosed = failure.kind == FailureKind::Cancelled;
     for (offset, step) in steps.iter().enumerate() {
-        if let Step::Switch { to, from, .. } = step
-            && let Some(kept) = is_worse(to, from.as_ref(), failure, hands, execution).await
+        if let Some(back) = goes_back_to(step)
+            && let Some(kept) = is_worse(&back, failure, hands, execution).await
         {
             diagnose(failure, execution).await;
             return TakenBack::Kept(kept);
@@ -50,12 +51,12 @@ pub(super) async fn take_back(failure: &Failure, steps: Vec<Step>, hands: &mut H
         if let Err(error) = one(first + offset, step, None, hands, execution).await {
             return TakenBack::NotSafe(by_hand(failure, &error, steps.get(offset..).unwrap_or_default(), execution));
         }
-        if matches!(step, Step::Switch { .. }) {
+        if goes_back_to(step).is_some() {
             execution.emitter.emit(Happening::TrafficSafe { after_ms: super::millis(begun.elapsed()) });
         }
     }
     if let Standing::Unhealthy(answer) = &hands.standing
-        && steps.iter().any(|step| matches!(step, Step::Switch { .. }))
+        && steps.iter().any(|step| goes_back_to(step).is_some())
     {
         let answer = super::instances::said(answer);
         let why = Failure::new(
@@ -70,10 +71,20 @@ pub(super) async fn take_back(failure: &Failure, steps: Vec<Step>, hands: &mut H
     TakenBack::Whole
 }
 
+/// The instances that a step sends people back to, where it does.
+fn goes_back_to(step: &Step) -> Option<Vec<InstanceName>> {
+    match step {
+        Step::Switch { to, .. } => Some(vec![to.instance.clone()]),
+        Step::Shift { to, .. } => Some(to.iter().map(|slice| slice.instance.clone()).collect()),
+        _ => None,
+    }
+}
+
 /// Why traffic had better stay where it is, if the place to go back to is unhealthy and the new version answers.
-async fn is_worse(back: &Side, new: Option<&Side>, failure: &Failure, hands: &mut Hands, execution: &Execution<'_>) -> Option<Failure> {
+async fn is_worse(back: &[InstanceName], failure: &Failure, hands: &mut Hands, execution: &Execution<'_>) -> Option<Failure> {
+    let instance = back.first()?;
     if hands.standing == Standing::Unknown {
-        let answer = match traffic::address(&back.instance, hands, execution) {
+        let answer = match traffic::address(instance, hands, execution) {
             Some(target) => timeout(PROBE, traffic::health(&target, execution)).await.ok(),
             None => None,
         };
@@ -81,12 +92,11 @@ async fn is_worse(back: &Side, new: Option<&Side>, failure: &Failure, hands: &mu
         hands.note_standby(answer.as_ref());
     }
     let Standing::Unhealthy(answer) = hands.standing.clone() else { return None };
-    let target = new.and_then(|new| traffic::address(&new.instance, hands, execution))?;
+    let target = traffic::address(&execution.plan.subject, hands, execution)?;
     let now = timeout(PROBE, traffic::health(&target, execution)).await.ok()?;
     if !now.is_good() {
         return None;
     }
-    let instance = &back.instance;
     let what =
         format!("{}; and {instance}, which people would go back to, is not healthy: {}", failure.what, super::instances::said(&answer));
     Some(
@@ -106,7 +116,7 @@ pub(super) async fn diagnose(failure: &Failure, execution: &Execution<'_>) {
 /// What it means that everything was taken back.
 pub(super) fn meaning(plan: &Plan, hands: &Hands) -> String {
     let version = plan.previous.as_ref().map_or_else(|| "what ran before".to_owned(), ToString::to_string);
-    let is_switched = plan.steps.iter().any(|step| matches!(step, Step::Switch { .. })) && hands.standing != Standing::Unknown;
+    let is_switched = plan.steps.iter().any(|step| goes_back_to(step).is_some()) && hands.standing != Standing::Unknown;
     match (is_switched, hands.touched) {
         (true, _) => format!("people are back on {version}, and {} was deleted", plan.subject),
         (false, Touched::No) => format!("nothing was changed: {version} serves"),
@@ -133,6 +143,21 @@ fn by_hand(failure: &Failure, error: &Failure, left: &[Step], execution: &Execut
             let off = from.iter().map(|from| set(&from.endpoint, "Disabled"));
             std::iter::once(set(&to.endpoint, "Enabled")).chain(off).collect()
         }
+        Step::Shift { profile, to, .. } => to
+            .iter()
+            .map(|slice| {
+                format!(
+                    "az network traffic-manager endpoint update -g {group} --profile-name {profile} -n {} --type externalEndpoints \
+                     --endpoint-status Enabled --weight 1",
+                    slice.instance
+                )
+            })
+            .chain(std::iter::once(format!(
+                "az network traffic-manager endpoint update -g {group} --profile-name {profile} -n {} --type externalEndpoints \
+                 --endpoint-status Disabled",
+                execution.plan.subject
+            )))
+            .collect(),
         Step::DeleteInstance { instance, .. } => vec![format!("az container delete -g {group} -n {instance} --yes")],
         _ => Vec::new(),
     });

@@ -24,13 +24,13 @@ use crate::{
 };
 
 /// Requests of the last look that must arrive where people were sent for the switch to count as done.
-const ARRIVED: f64 = 0.95;
+pub(super) const ARRIVED: f64 = 0.95;
 
 /// The longest time between two looks at arriving traffic.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// How a person finds the profile.
-fn resource(execution: &Execution<'_>, profile: &str) -> String {
+pub(super) fn resource(execution: &Execution<'_>, profile: &str) -> String {
     format!("Traffic Manager profile {}/{profile}", execution.environment.resource_group)
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn switch(
         }
         hands.certainty = Certainty::Sure;
         hands.profile = Some(now);
-        hands.left = from.map(|from| (from.instance.clone(), Instant::now()));
+        hands.leaves(from.map(|from| from.instance.clone()), &[to.instance.clone()]);
     }
     execution.emitter.emit(Happening::TrafficSwitched {
         step: index,
@@ -110,7 +110,7 @@ pub(super) fn is_sent_to_alone(profile: &Profile, to: &Side) -> bool {
 }
 
 /// The profile after a write.
-fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result<Profile, Failure> {
+pub(super) fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result<Profile, Failure> {
     match put {
         Put::Done(profile) => Ok(profile),
         Put::Superseded(_) => Err(Failure::new(
@@ -147,7 +147,7 @@ async fn target(to: &Side, profile: &Profile, hands: &Hands, execution: &Executi
 }
 
 /// The instance's public name. Always read: Azure may add a hash to the label.
-async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Result<String, Failure> {
+pub(super) async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Result<String, Failure> {
     if let Some(fqdn) = hands.fqdns.get(instance) {
         return Ok(fqdn.clone());
     }
@@ -165,13 +165,11 @@ async fn fqdn(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>)
 
 /// Refuses when an endpoint that is on sends people to `instance` (invariant 2). Without a profile there is nobody to send.
 pub(super) async fn nobody_is_sent_to(instance: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
-    let Some(blue_green) = &execution.environment.blue_green else { return Ok(()) };
+    let Some(name) = execution.environment.profile() else { return Ok(()) };
     let group = &execution.environment.resource_group;
-    let (profile, found) = tokio::try_join!(
-        traffic_manager::get(execution.azure, group, &blue_green.profile.name),
-        container_groups::get(execution.azure, group, instance)
-    )
-    .map_err(|error| during(error.into()))?;
+    let (profile, found) =
+        tokio::try_join!(traffic_manager::get(execution.azure, group, name), container_groups::get(execution.azure, group, instance))
+            .map_err(|error| during(error.into()))?;
     let (Some(profile), Some(fqdn)) = (profile, found.and_then(|found| found.fqdn)) else { return Ok(()) };
     match profile.enabled().find(|endpoint| same_host(&endpoint.target, &fqdn)) {
         None => Ok(()),
@@ -233,9 +231,9 @@ pub(super) async fn verify(
     let begun = Instant::now();
     let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    hands.learn(to, execution).await?;
+    hands.learn(&to.instance, execution).await?;
     if let Some(from) = from {
-        hands.learn(from, execution).await?;
+        hands.learn(&from.instance, execution).await?;
     }
     // When the requests that the next look counts began to come.
     let mut counted_since = begun;
@@ -307,7 +305,7 @@ async fn look(to: &Side, from: Option<&Side>, hands: &mut Hands, execution: &Exe
 
 /// `part` of `all` as a share.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a ratio between 0 and 1")]
-fn share(part: u64, all: u64) -> Option<Share> {
+pub(super) fn share(part: u64, all: u64) -> Option<Share> {
     Share::from_ppm((part as f64 / all as f64 * 1e6).round() as u32)
 }
 
@@ -358,36 +356,50 @@ pub(super) async fn health(target: &gate::Target, execution: &Execution<'_>) -> 
     }
 }
 
-/// Waits until hardly anybody is left at `from`: its own counter stands still, or every answer that sent people there has run
+/// Waits until hardly anybody is left at `from`: their own counters stand still, or every answer that sent people there has run
 /// out. Never fails: what is left after the time to live and a margin is said, and is nobody that a longer wait would move.
-pub(super) async fn drain(index: usize, from: &Side, hands: &mut Hands, execution: &Execution<'_>) {
+pub(super) async fn drain(index: usize, from: &[InstanceName], hands: &mut Hands, execution: &Execution<'_>) {
     let environment = execution.environment;
     let ttl = Duration::from_secs(hands.profile.as_ref().map_or(0, |profile| profile.ttl_seconds));
     let begun = Instant::now();
+    // Whoever was told the old answer just before the change keeps it for the time to live from then on. What this run sent
+    // nobody away from had lost its share when the world was read, at the latest.
+    let since = from.iter().map(|instance| hands.left.get(instance).copied().unwrap_or(hands.read)).max().unwrap_or(begun);
     let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(LOOK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    if hands.learn(from, execution).await.is_err() {
-        // It is gone or Azure does not say where it is: there is nothing to count.
+    for instance in from {
+        if hands.learn(instance, execution).await.is_err() {
+            // It is gone or Azure does not say where it is: there is nothing to count.
+        }
     }
-    let mut left = None;
+    let mut left: Vec<Option<u64>> = vec![None; from.len()];
     let mut first = true;
-    while begun.elapsed() < ttl + environment.margin() {
+    while first || since.elapsed() < ttl + environment.margin() {
         ticks.tick().await;
-        let target: Vec<gate::Target> = address(&from.instance, hands, execution).into_iter().collect();
-        left = match &mut hands.sources {
-            Some(sources) if !target.is_empty() => {
-                sources.request_counts(&target).await.first().and_then(|count| count.realised.requests())
-            }
-            Some(_) | None => None,
-        };
+        left = counted(from, hands, execution).await;
         // The first count says what came before the switch. Standing still for one look is not enough while resolvers may
         // still hold the old answer: an instance that nobody asks this second is asked the next.
-        if begun.elapsed() >= ttl && (left == Some(0) || left.is_none()) && !first {
+        if since.elapsed() >= ttl && left.iter().all(|left| matches!(left, Some(0) | None)) && !first {
             break;
         }
         first = false;
     }
-    execution.emitter.emit(Happening::Drained { step: index, from: from.clone(), after_ms: millis(begun.elapsed()), left });
+    for (instance, left) in from.iter().zip(left) {
+        let after_ms = millis(begun.elapsed());
+        execution.emitter.emit(Happening::Drained { step: index, from: instance.clone(), after_ms, left });
+    }
+}
+
+/// Requests at each of `instances` since the look before, where they could be counted.
+async fn counted(instances: &[InstanceName], hands: &mut Hands, execution: &Execution<'_>) -> Vec<Option<u64>> {
+    let targets: Vec<Option<gate::Target>> = instances.iter().map(|instance| address(instance, hands, execution)).collect();
+    let known: Vec<gate::Target> = targets.iter().flatten().cloned().collect();
+    let counts = match &mut hands.sources {
+        Some(sources) if !known.is_empty() => sources.request_counts(&known).await,
+        Some(_) | None => Vec::new(),
+    };
+    let mut counts = counts.into_iter();
+    targets.iter().map(|target| target.as_ref().and_then(|_| counts.next()).and_then(|count| count.realised.requests())).collect()
 }
 
 #[cfg(test)]

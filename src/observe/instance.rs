@@ -110,6 +110,9 @@ pub struct Tags {
     pub run: Option<String>,
     /// `deploy-action-previous`: the version that served before this one.
     pub previous: Option<Version>,
+    /// `deploy-action-promoted`: when the version had passed every phase of its canary.
+    #[schemars(with = "Option<String>")]
+    pub promoted: Option<Timestamp>,
     /// `deploy-action-held`: why a person must decide about it, where one must.
     pub held: Option<String>,
     /// `deploy-action-stable-since`: when the version had passed all its gates and was marked stable.

@@ -2,12 +2,14 @@
 
 /// The blue-green strategy.
 pub mod blue_green;
+/// The canary strategy, forwards and backwards.
+pub mod canary;
 mod change;
 mod direct;
 mod step;
 
 pub use direct::plan as direct;
-pub use step::{Side, SmokeTarget, Step};
+pub use step::{Side, Slice, SmokeTarget, Step, StepBack};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,18 +94,47 @@ impl Plan {
         let begun = self.steps.get(..started).unwrap_or(&self.steps);
         let no_way_back = begun.iter().any(|step| match step {
             Step::MarkStable { .. } | Step::CreateProfile { .. } => true,
+            Step::Together { lanes } => lanes.iter().flatten().any(|step| matches!(step, Step::MarkStable { .. })),
+            Step::Shift { to, back_to: None, .. } => to.iter().any(|slice| slice.instance == self.subject),
             Step::Switch { to, back_to: None, .. } => to.instance == self.subject,
             _ => false,
         });
+        if self.strategy == Strategy::Canary && begun.iter().any(|step| matches!(step, Step::MarkPromoted { .. })) {
+            return if no_way_back { Vec::new() } else { Self::undo_promoted(begun) };
+        }
         match (self.strategy, self.aim) {
             _ if no_way_back => Vec::new(),
-            (Strategy::Direct, _) | (_, Aim::RollBack | Aim::Promote | Aim::MakeSafe | Aim::Finish) => Vec::new(),
-            (Strategy::BlueGreen | Strategy::Canary, Aim::Deploy) => {
-                let all = begun.iter().rev().flat_map(Step::undo);
-                let (traffic, instances): (Vec<Step>, Vec<Step>) = all.partition(|step| !matches!(step, Step::DeleteInstance { .. }));
-                [traffic, instances].concat()
-            }
+            (Strategy::Direct, _) | (Strategy::BlueGreen, Aim::RollBack | Aim::Promote | Aim::MakeSafe | Aim::Finish) => Vec::new(),
+            (Strategy::BlueGreen, Aim::Deploy) | (Strategy::Canary, _) => undone(begun),
         }
+    }
+
+    /// What takes back the first `started` steps of a canary that is promoted: people go back to where the last change of
+    /// shares found them; no instance goes.
+    fn undo_promoted(begun: &[Step]) -> Vec<Step> {
+        let after = begun
+            .iter()
+            .rposition(|step| matches!(step, Step::MarkPromoted { .. }))
+            .map_or(begun, |at| begun.get(at..).unwrap_or_default());
+        // Once the candidate goes, the only way back is to bring the version before back: another plan.
+        if after.iter().any(|step| matches!(step, Step::DeleteInstance { .. })) {
+            return Vec::new();
+        }
+        undone(after).into_iter().filter(|step| matches!(step, Step::Shift { .. })).collect()
+    }
+
+    /// Whether, once the first `started` steps were begun, its version runs everywhere and nothing of the version before is left
+    /// to go back to.
+    #[must_use]
+    pub fn is_everywhere(&self, started: usize) -> bool {
+        let gone = |step: &Step| matches!(step, Step::DeleteInstance { instance, .. } if *instance == self.subject);
+        self.is_promoted(started) && self.steps.iter().take(started).any(gone)
+    }
+
+    /// Whether, once the first `started` steps were begun, its version has passed every phase of a canary.
+    #[must_use]
+    pub fn is_promoted(&self, started: usize) -> bool {
+        self.steps.iter().take(started).any(|step| matches!(step, Step::MarkPromoted { .. }))
     }
 
     /// Whether anything in it changes the world.
@@ -111,4 +142,20 @@ impl Plan {
     pub fn changes_anything(&self) -> bool {
         self.steps.iter().any(Step::is_change)
     }
+}
+
+/// What takes `begun` back: the traffic of the last change of it, then the instances.
+fn undone(begun: &[Step]) -> Vec<Step> {
+    let mut traffic = Vec::new();
+    let mut instances = Vec::new();
+    for step in begun.iter().rev() {
+        let (deletes, moves): (Vec<Step>, Vec<Step>) =
+            step.undo().into_iter().partition(|step| matches!(step, Step::DeleteInstance { .. }));
+        // Going back once is going back: an earlier change of shares would lead to the same place.
+        if traffic.is_empty() {
+            traffic = moves;
+        }
+        instances.extend(deletes);
+    }
+    [traffic, instances].concat()
 }

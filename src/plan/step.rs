@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Rule,
-    domain::{InstanceName, Slot},
+    domain::{InstanceName, Share, Slot},
 };
 
 /// One step. `Display` gives the line that people read.
@@ -104,6 +104,65 @@ pub enum Step {
         /// The rules.
         rules: Vec<Rule>,
     },
+    /// Give each instance its share of people, in one request (invariant 3).
+    Shift {
+        /// The profile.
+        profile: String,
+        /// Each instance's share from now on; whatever else is on goes off.
+        to: Vec<Slice>,
+        /// The shares again when a later step fails; `None`: there is nowhere to go back to.
+        back_to: Option<Vec<Slice>>,
+        /// What nobody may be left at once they went back: it is deleted then.
+        leaving: Option<InstanceName>,
+    },
+    /// Wait until the shares that people really have are those that were set.
+    VerifyShares {
+        /// The shares.
+        to: Vec<Slice>,
+        /// The instance that is tried: its share is what counts.
+        subject: InstanceName,
+    },
+    /// Wait until hardly any request arrives at instances that nobody is sent to any more.
+    DrainInstances {
+        /// Which.
+        instances: Vec<InstanceName>,
+    },
+    /// Read the rules once on what is trusted: one that is red already, or has no numbers, could not judge anything.
+    CheckBaseline {
+        /// The stable instances that serve.
+        on: Vec<InstanceName>,
+        /// The rules.
+        rules: Vec<Rule>,
+    },
+    /// Hold a share for a time under rules.
+    Phase {
+        /// The instances of the version that is judged.
+        on: Vec<InstanceName>,
+        /// The instances that it is compared with.
+        beside: Vec<InstanceName>,
+        /// The share it has.
+        share: Share,
+        /// How long, in seconds.
+        for_seconds: f64,
+        /// Seconds from tick to tick.
+        every_seconds: f64,
+        /// The phase's own rules.
+        rules: Vec<Rule>,
+        /// The rules of every phase: a breach takes the version to 0% at once.
+        abort: Vec<Rule>,
+        /// Where a breach of the phase's own rules steps back to, where that is not 0%.
+        step_back: Option<Box<StepBack>>,
+    },
+    /// Write on the instance that its version has passed every phase: from here on the way is forward.
+    MarkPromoted {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Steps that do not depend on each other, at the same time.
+    Together {
+        /// Each a list of steps, one after the other.
+        lanes: Vec<Vec<Step>>,
+    },
     /// Write on the instance that its version has passed everything, and when.
     MarkStable {
         /// Which.
@@ -120,6 +179,30 @@ pub struct Side {
     pub instance: InstanceName,
     /// The endpoint's name.
     pub endpoint: String,
+}
+
+/// An instance's share of people. Its endpoint has the instance's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Slice {
+    /// The instance.
+    pub instance: InstanceName,
+    /// Its share.
+    pub share: Share,
+}
+
+/// A smaller share that a version is taken back to, held there and watched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepBack {
+    /// The profile.
+    pub profile: String,
+    /// The shares.
+    pub to: Vec<Slice>,
+    /// The version's share.
+    pub share: Share,
+    /// How long it is watched there, in seconds.
+    pub for_seconds: f64,
+    /// The rules of that share.
+    pub rules: Vec<Rule>,
 }
 
 /// Where smoke tests go.
@@ -144,7 +227,19 @@ impl Step {
                 // Resolvers send people there for as long as the profile's time to live says.
                 Self::Drain { from: to.clone() },
             ],
-            Self::Switch { back_to: None, .. }
+            Self::Shift { profile, back_to: Some(back), leaving, .. } => {
+                let back = Self::Shift { profile: profile.clone(), to: back.clone(), back_to: None, leaving: None };
+                let drain = leaving.iter().map(|instance| Self::DrainInstances { instances: vec![instance.clone()] });
+                std::iter::once(back).chain(drain).collect()
+            }
+            Self::Together { lanes } => lanes.iter().flatten().rev().flat_map(Self::undo).collect(),
+            Self::Shift { back_to: None, .. }
+            | Self::VerifyShares { .. }
+            | Self::DrainInstances { .. }
+            | Self::CheckBaseline { .. }
+            | Self::Phase { .. }
+            | Self::MarkPromoted { .. }
+            | Self::Switch { back_to: None, .. }
             | Self::CreateProfile { .. }
             | Self::DeleteInstance { .. }
             | Self::KeepInstance { .. }
@@ -166,13 +261,20 @@ impl Step {
             | Self::DeleteInstance { .. }
             | Self::CreateProfile { .. }
             | Self::Switch { .. }
+            | Self::Shift { .. }
+            | Self::MarkPromoted { .. }
             | Self::MarkStable { .. } => true,
+            Self::Together { .. } => true,
             Self::KeepInstance { .. }
             | Self::ContinueInstance { .. }
             | Self::AwaitHealth { .. }
             | Self::Smoke { .. }
             | Self::VerifyTraffic { .. }
             | Self::Drain { .. }
+            | Self::VerifyShares { .. }
+            | Self::DrainInstances { .. }
+            | Self::CheckBaseline { .. }
+            | Self::Phase { .. }
             | Self::Observe { .. } => false,
         }
     }
@@ -194,9 +296,46 @@ impl std::fmt::Display for Step {
             Self::VerifyTraffic { to, .. } => write!(f, "Verify that requests arrive at {}", to.instance),
             Self::Drain { from, .. } => write!(f, "Wait until {} is drained", from.instance),
             Self::Observe { on, for_seconds, .. } => write!(f, "Watch {} for {}", on.instance, span(*for_seconds)),
+            Self::Shift { profile, to, .. } => write!(f, "Share {profile}: {}", shares(to)),
+            Self::VerifyShares { subject, .. } => write!(f, "Verify the share that arrives at {subject}"),
+            Self::DrainInstances { instances } => {
+                let verb = if instances.len() == 1 { "is" } else { "are" };
+                write!(f, "Wait until {} {verb} drained", names(instances))
+            }
+            Self::CheckBaseline { on, .. } => write!(f, "Read the rules once on {}", names(on)),
+            Self::Phase { on, share, for_seconds, .. } => write!(f, "Watch {} at {share} for {}", names(on), span(*for_seconds)),
+            Self::MarkPromoted { instance } => write!(f, "Mark {instance} promoted"),
+            Self::Together { lanes } => {
+                let lanes: Vec<String> =
+                    lanes.iter().map(|lane| lane.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then ")).collect();
+                write!(f, "At the same time: {}", lanes.join(" | "))
+            }
             Self::MarkStable { instance } => write!(f, "Mark {instance} stable"),
         }
     }
+}
+
+/// "95% over prod-stable-1, prod-stable-2; 5% to prod-canary-1", the largest first.
+fn shares(slices: &[Slice]) -> String {
+    let mut by_share: Vec<(Share, Vec<&str>)> = Vec::new();
+    for slice in slices.iter().filter(|slice| slice.share > Share::ZERO) {
+        match by_share.iter_mut().find(|(share, _)| *share == slice.share) {
+            Some((_, instances)) => instances.push(slice.instance.as_str()),
+            None => by_share.push((slice.share, vec![slice.instance.as_str()])),
+        }
+    }
+    by_share.sort_by_key(|(share, _)| std::cmp::Reverse(*share));
+    let parts: Vec<String> = by_share
+        .iter()
+        .map(|(share, instances)| {
+            if instances.len() == 1 { format!("{share} to {}", instances[0]) } else { format!("{share} each to {}", instances.join(", ")) }
+        })
+        .collect();
+    parts.join("; ")
+}
+
+fn names(instances: &[InstanceName]) -> String {
+    instances.iter().map(InstanceName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A time as people write it.

@@ -119,6 +119,8 @@ impl Replay {
             | Happening::InstanceState { .. }
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
+            | Happening::TrafficShared { .. }
+            | Happening::SteppedBack { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }
             | Happening::TakingBack { .. }

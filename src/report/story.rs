@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     gate::{Judgement, Sample},
     observe::Instance,
-    plan::{Aim, Plan, Side},
+    plan::{Aim, Plan, Side, Slice},
 };
 
 /// What has happened so far.
@@ -29,10 +29,16 @@ pub struct Story {
     pub planned: usize,
     /// Each time that everyone was sent to one place, in order.
     pub switches: Vec<Switched>,
+    /// Each time that shares were set, in order.
+    pub shares: Vec<Shared>,
     /// The last look at arriving traffic.
     pub arrived: Option<Arrived>,
     /// What was seen of what nobody is sent to any more, where that was waited for.
-    pub drained: Option<Drained>,
+    pub drained: Vec<Drained>,
+    /// The watches that are over, in order.
+    pub earlier: Vec<Arc<Watched>>,
+    /// What the watch is, in words: its step.
+    pub watch: String,
     /// The rules of the watch.
     pub rules: Vec<Rule>,
     /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
@@ -138,11 +144,33 @@ pub struct Switched {
 #[derive(Debug, Clone)]
 pub struct Drained {
     /// What was left.
-    pub from: Side,
+    pub from: InstanceName,
     /// How long it was waited for, in milliseconds.
     pub after_ms: u64,
     /// Requests that the last look still saw there, where they could be counted.
     pub left: Option<u64>,
+}
+
+/// Shares were set.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// The shares.
+    pub to: Vec<Slice>,
+    /// How long Traffic Manager took to acknowledge it, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A watch that is over.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// What it was, in words.
+    pub title: String,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+    /// Its ticks, in order.
+    pub ticks: Vec<Arc<Tick>>,
 }
 
 /// A tick of the watch.
@@ -231,6 +259,13 @@ impl Story {
             Happening::TrafficSwitched { to, from, took_ms, .. } => {
                 self.switches.push(Switched { at: event.at, to: to.clone(), from: from.clone(), took_ms: *took_ms });
             }
+            Happening::TrafficShared { to, took_ms, .. } => {
+                self.shares.push(Shared { at: event.at, to: to.clone(), took_ms: *took_ms });
+            }
+            Happening::SteppedBack { failure, share, .. } => {
+                self.taken_back = Some(failure.clone());
+                self.warnings.push(format!("taken back to {share}: {}", failure.what));
+            }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
                 self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
@@ -246,12 +281,17 @@ impl Story {
                 }
             }
             Happening::TrafficSafe { after_ms } => self.safe_after_ms = Some(*after_ms),
-            Happening::WatchStarted { rules, .. } => {
+            Happening::WatchStarted { step, rules, .. } => {
+                if !self.ticks.is_empty() {
+                    let (rules, ticks) = (std::mem::take(&mut self.rules), std::mem::take(&mut self.ticks));
+                    self.earlier.push(Arc::new(Watched { title: std::mem::take(&mut self.watch), rules, ticks }));
+                }
                 self.rules.clone_from(rules);
-                self.ticks.clear();
+                self.watch = self.plan.as_ref().and_then(|plan| plan.steps.get(*step)).map_or_else(String::new, ToString::to_string);
             }
             Happening::Drained { from, after_ms, left, .. } => {
-                self.drained = Some(Drained { from: from.clone(), after_ms: *after_ms, left: *left });
+                self.drained.retain(|drained| drained.from != *from);
+                self.drained.push(Drained { from: from.clone(), after_ms: *after_ms, left: *left });
             }
             Happening::Claimed { .. } => {}
             Happening::Diagnosed { diagnosis } => self.diagnosis = Some((**diagnosis).clone()),
@@ -306,7 +346,7 @@ impl Story {
     /// Whether anybody was sent to another place than before.
     #[must_use]
     pub const fn has_moved_people(&self) -> bool {
-        !self.switches.is_empty()
+        !self.switches.is_empty() || !self.shares.is_empty()
     }
 
     /// The switch that stands: the last one.

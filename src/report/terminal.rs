@@ -187,6 +187,16 @@ impl Terminal {
                 let text = self.styled(GREEN, &text);
                 self.line(at, &text);
             }
+            Happening::TrafficShared { to, took_ms, .. } => {
+                let text = format!("  {}, acknowledged after {}", super::watching::shares(to), story::duration(*took_ms));
+                let text = self.styled(GREEN, &text);
+                self.line(at, &text);
+            }
+            Happening::SteppedBack { failure, share, .. } => {
+                let text = self.styled(YELLOW, &format!("  taken back to {share}: {}", failure.what));
+                self.line(at, &text);
+                self.annotate(Annotation::Warning, &format!("taken back to {share}"), &failure.what);
+            }
             Happening::Arrival { arrived, after_ms, .. } => {
                 let text = format!("  after {}: {}", story::duration(*after_ms), super::watching::arrival(arrived));
                 self.line(at, &text);
@@ -288,8 +298,20 @@ fn details(step: &Step) -> String {
             let rules: Vec<String> = rules.iter().map(super::watching::rule).collect();
             format!(", every {every_seconds} s: {}", if rules.is_empty() { "no rules".into() } else { rules.join("; ") })
         }
+        Step::Phase { rules, abort, every_seconds, step_back, .. } => {
+            let words = |rules: &[crate::config::Rule]| rules.iter().map(super::watching::rule).collect::<Vec<_>>().join("; ");
+            let back = step_back.as_ref().map_or_else(String::new, |back| format!("\n       a breach takes it back to {}", back.share));
+            let abort = if abort.is_empty() { String::new() } else { format!("\n       at once to 0%: {}", words(abort)) };
+            format!(", every {every_seconds} s: {}{back}{abort}", words(rules))
+        }
         Step::CreateInstance { .. }
         | Step::KeepInstance { .. }
+        | Step::Shift { .. }
+        | Step::VerifyShares { .. }
+        | Step::DrainInstances { .. }
+        | Step::CheckBaseline { .. }
+        | Step::MarkPromoted { .. }
+        | Step::Together { .. }
         | Step::ContinueInstance { .. }
         | Step::CreateProfile { .. }
         | Step::Switch { .. }

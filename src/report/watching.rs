@@ -5,15 +5,15 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    story::{self, Drained, Story, Tick},
+    story::{self, Drained, Story, Tick, Watched},
     summary::fence,
 };
 use crate::{
     config::{Bound, Quantity, Rule, Unit},
-    domain::Share,
+    domain::{InstanceName, Share},
     execute::{Arrived, HttpResult},
     gate::{Judgement, Subject, Verdict},
-    plan::Side,
+    plan::Slice,
 };
 
 /// Rows of the summary's table of samples.
@@ -54,14 +54,19 @@ fn coarse(share: Share) -> Share {
     .unwrap_or(share)
 }
 
+/// Shares: "5% prod-canary-1, 47.5% prod-stable-1, 47.5% prod-stable-2".
+pub(super) fn shares(slices: &[Slice]) -> String {
+    slices.iter().map(|slice| format!("{} {}", slice.share, slice.instance)).collect::<Vec<_>>().join(", ")
+}
+
 /// What was left of what nobody is sent to any more: "aci-staging-blue after 10 s: no request arrives there any more".
-pub(super) fn drained(from: &Side, after_ms: u64, left: Option<u64>) -> String {
+pub(super) fn drained(from: &InstanceName, after_ms: u64, left: Option<u64>) -> String {
     let left = match left {
         Some(0) => "no request arrives there any more".to_owned(),
         Some(left) => format!("{left} requests still arrived there at the last look: they come by another way than this name"),
         None => "its requests cannot be counted; the time to live has run out".to_owned(),
     };
-    format!("{} after {}: {left}", from.instance, story::duration(after_ms))
+    format!("{from} after {}: {left}", story::duration(after_ms))
 }
 
 /// A rule: "error-rate max 0 %, 2 in a row".
@@ -111,10 +116,19 @@ const fn mark(verdict: Verdict) -> &'static str {
 
 /// The summary's part on traffic: each switch, and whether people arrived.
 pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
-    if story.switches.is_empty() {
+    if story.switches.is_empty() && story.shares.is_empty() {
         return;
     }
     page.push_str("### Traffic\n\n");
+    for shared in &story.shares {
+        let line = format!(
+            "{}: {}, acknowledged after {}",
+            shared.at.strftime("%H:%M:%S UTC"),
+            shares(&shared.to),
+            story::duration(shared.took_ms)
+        );
+        let _ = writeln!(page, "- {}", text(&line));
+    }
     for (index, switched) in story.switches.iter().enumerate() {
         let from = switched.from.as_ref().map_or_else(|| "nowhere".to_owned(), |from| from.slot.to_string());
         let line = format!(
@@ -133,26 +147,50 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
     if let Some(after) = story.safe_after_ms {
         let _ = writeln!(page, "- {}", text(&format!("traffic was safe again {} after the decision", story::duration(after))));
     }
-    if let Some(Drained { from, after_ms, left }) = &story.drained {
+    for Drained { from, after_ms, left } in &story.drained {
         let _ = writeln!(page, "- {}", text(&drained(from, *after_ms, *left)));
     }
     page.push('\n');
 }
 
-/// The summary's part on the watch: what tripped, a table of samples, charts with their bounds.
+/// The summary's part on the watches: those that are over folded, then the last: what tripped, a table of samples, charts with
+/// their bounds.
 pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
+    for watched in &story.earlier {
+        let Some(last) = watched.ticks.last() else { continue };
+        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", html(&watched.title), last.tick, last.of);
+        of(page, story, watched, &text);
+        page.push_str("</details>\n\n");
+    }
     let Some(last) = story.ticks.last() else { return };
     let _ = writeln!(page, "### Watch: {} of {} ticks\n", last.tick, last.of);
+    if !story.earlier.is_empty() {
+        let _ = writeln!(page, "{}\n", text(&story.watch));
+    }
+    let watched = Watched { title: String::new(), rules: story.rules.clone(), ticks: story.ticks.clone() };
+    of(page, story, &watched, &text);
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// One watch.
+fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) -> String) {
+    let Some(last) = watched.ticks.last() else { return };
     for judgement in last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
         let _ = writeln!(page, "- {}", text(&judgement.to_string()));
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
-        asked(page, story, last);
+        // Of a watch that is over no queries are kept.
+        if story.ticks.last().is_some_and(|latest| Arc::ptr_eq(latest, last)) {
+            asked(page, story, last);
+        }
     }
-    table(page, story, &text);
-    for (index, rule) in story.rules.iter().enumerate() {
-        chart(page, story, index, rule);
+    table(page, watched, text);
+    for (index, rule) in watched.rules.iter().enumerate() {
+        chart(page, story, watched, index, rule);
     }
 }
 
@@ -169,9 +207,9 @@ fn asked(page: &mut String, story: &Story, last: &Tick) {
 }
 
 /// A table of samples: at most [`ROWS`] rows, each the worst of its part of the watch; the evidence file has them all.
-fn table(page: &mut String, story: &Story, text: &impl Fn(&str) -> String) {
+fn table(page: &mut String, watched: &Watched, text: &impl Fn(&str) -> String) {
     page.push_str("| after |");
-    for rule in &story.rules {
+    for rule in &watched.rules {
         let _ = write!(page, " {}", text(rule.metric.as_str()));
         for bound in rule.bounds.iter().map(bound) {
             let _ = write!(page, "<br>{}", text(&bound));
@@ -179,12 +217,12 @@ fn table(page: &mut String, story: &Story, text: &impl Fn(&str) -> String) {
         page.push_str(" |");
     }
     page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(story.rules.len()));
+    page.push_str(&"---|".repeat(watched.rules.len()));
     page.push('\n');
-    for part in parts(&story.ticks, ROWS) {
+    for part in parts(&watched.ticks, ROWS) {
         let Some(end) = part.last() else { continue };
         let _ = write!(page, "| {} |", unbroken(&story::duration(end.after_ms)));
-        for index in 0..story.rules.len() {
+        for index in 0..watched.rules.len() {
             let _ = write!(page, " {} |", worst(part, index).map_or_else(String::new, |judgement| text(&cell(judgement))));
         }
         page.push('\n');
@@ -239,15 +277,15 @@ fn parts(ticks: &[Arc<Tick>], most: usize) -> impl Iterator<Item = &[Arc<Tick>]>
 }
 
 /// A chart of one rule's values against its bound, from the switch on. A rule without numbers (`health`) has none.
-fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
-    let points: Vec<Option<Quantity>> = parts(&story.ticks, POINTS)
+fn chart(page: &mut String, story: &Story, watched: &Watched, index: usize, rule: &Rule) {
+    let points: Vec<Option<Quantity>> = parts(&watched.ticks, POINTS)
         .map(|part| {
             let judgements = part.iter().filter_map(|tick| tick.judgements.get(index)).filter(|judgement| judgement.value.is_some());
             judgements.max_by(|a, b| badness(a).total_cmp(&badness(b)))?.value
         })
         .collect();
     let Some(unit) = points.iter().flatten().map(|quantity| quantity.unit).next() else { return };
-    let limit = story.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
+    let limit = watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
     let Some(limit) = limit else { return };
     let (scale, name) = match unit {
         Unit::Percent => (100.0, "%"),
@@ -266,12 +304,13 @@ fn chart(page: &mut String, story: &Story, index: usize, rule: &Rule) {
     let bound = limit.value * scale;
     let top = values.iter().copied().fold(bound, f64::max) * 1.2;
     let top = if top > 0.0 { top } else { 1.0 };
-    let (Some(first), Some(end)) = (story.ticks.first(), story.ticks.last()) else { return };
+    let (Some(first), Some(end)) = (watched.ticks.first(), watched.ticks.last()) else { return };
     if values.len() < 2 {
         return;
     }
     // The moment of the switch is where the axis begins to count.
-    let switched = story.switches.iter().rev().map(|switched| switched.at).find(|at| *at <= first.at);
+    let moments = story.switches.iter().map(|switched| switched.at).chain(story.shares.iter().map(|shared| shared.at));
+    let switched = moments.filter(|at| *at <= first.at).max();
     let (origin, what) = match switched {
         Some(at) => (at, "the switch at"),
         None => (first.at - Duration::from_millis(first.after_ms), "the watch began,"),

@@ -51,7 +51,7 @@ pub(super) fn blue_green(
     Ok(Some(BlueGreen { blue, green, profile, observe: rules::observe(environment.get("observe")) }))
 }
 
-fn default_profile(name: &EnvironmentName, application: &str, place: Place) -> Result<String, Problem> {
+pub(super) fn default_profile(name: &EnvironmentName, application: &str, place: Place) -> Result<String, Problem> {
     let profile = format!("tm-{name}-{}", kebab(application));
     // Azure's limit for a profile's name.
     if profile.len() <= 63 && !profile.ends_with('-') {

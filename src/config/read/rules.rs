@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Ticks of breach in a row that trip a rule which says nothing of it (runbook Scenario 3, Step 3: "2 consecutive checks").
-const CONSECUTIVE: u32 = 2;
+pub(super) const CONSECUTIVE: u32 = 2;
 
 /// The rules of a blue-green watch that are in force unless `observe.rules` says otherwise (runbook Scenario 2, Step 6:
 /// "error rates (target: 0%)", "latency (target: < 100ms)"). A rule of the same metric takes a default's place.
@@ -73,11 +73,16 @@ pub(super) fn observe(node: Option<&Node>) -> Option<Observe> {
     if node.is_some_and(is_off) {
         return None;
     }
+    Some(Observe { duration: time(node, "for", 30 * 60), every: time(node, "every", 10), rules: laid_over(observe_rules(), node) })
+}
+
+/// `defaults` with the `rules` of the section `node` laid over them, metric by metric; one that is `off` is taken out.
+pub(super) fn laid_over(defaults: Vec<Rule>, node: Option<&Node>) -> Vec<Rule> {
     let given = node.and_then(|node| node.get("rules")).map_or(&[][..], Node::entries);
-    let mut rules = observe_rules();
+    let mut rules = defaults;
     rules.retain(|rule| !given.iter().any(|(key, _)| key.name == rule.metric.as_str()));
     rules.extend(given.iter().filter(|(_, node)| !is_off(node)).filter_map(|(key, node)| rule(key, node)));
-    Some(Observe { duration: time(node, "for", 30 * 60), every: time(node, "every", 10), rules })
+    rules
 }
 
 fn queries(metrics: Option<&Node>) -> &[(Key, Node)] {

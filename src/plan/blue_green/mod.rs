@@ -249,6 +249,13 @@ impl<'a> World<'a> {
             | Step::ContinueInstance { .. }
             | Step::CreateProfile { .. }
             | Step::Switch { .. }
+            | Step::Shift { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstances { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. }
+            | Step::MarkPromoted { .. }
+            | Step::Together { .. }
             | Step::MarkStable { .. } => 0,
         }
     }

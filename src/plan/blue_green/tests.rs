@@ -87,6 +87,13 @@ impl Model {
                 prop_assert!(self.instances.contains_key(&at(instance)), "{step}");
             }
             Step::Smoke { .. } | Step::VerifyTraffic { .. } | Step::Drain { .. } | Step::Observe { .. } => {}
+            Step::Shift { .. }
+            | Step::VerifyShares { .. }
+            | Step::DrainInstances { .. }
+            | Step::CheckBaseline { .. }
+            | Step::Phase { .. }
+            | Step::MarkPromoted { .. }
+            | Step::Together { .. } => return Err(TestCaseError::fail(format!("not a step of this strategy: {step}"))),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::{
     config::{NoData, Quantity},
     execute::{Event, Happening},
     gate::{Basis, Counts, Gate, Reading, Sample, Settings},
+    plan::Side,
 };
 
 const SETTINGS: Settings = Settings { no_data: NoData::Hold, confidence: Share::from_ppm(990_000), min_requests: 50 };

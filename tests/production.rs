@@ -1,0 +1,261 @@
+//! Runbook Scenario 3: a tag `v*` releases to production, by a canary. The real binary, started as GitHub's runner starts it,
+//! over real HTTP, with people using the public address from start to end.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{binary, changes, run, world};
+use sandbox::{
+    Behaviour, Finished, Load, RunSpec, Seen, Who, World,
+    behaviour::Health,
+    load::Working,
+    runner::{self, Running},
+    seed::Production,
+};
+
+const BEFORE: &str = "v0.9.5";
+const NOW: &str = "v1.0.0";
+const GROUP: &str = "prod-nextgen";
+const STABLE: [&str; 3] = ["prod-stable-1", "prod-stable-2", "prod-stable-3"];
+
+/// The runbook's phases with shortened clocks, under the rules that the instances' own pages can answer.
+const PROD: &str = r#"    preflight: off
+    smoke: [/health, /api/invoices]
+    abort:
+      every: 100ms
+      rules:
+        error-rate: { max: 1%, consecutive: 2 }
+        latency-p99: { max: 2000ms, consecutive: 3 }
+        health: { consecutive: 1 }
+        restarts: { max: 2, consecutive: 1 }
+    phases:
+      - { traffic: 5%, for: 600ms, stable: 2, rules: { error-rate: { max: 1% }, latency-p99: { max: 2000ms } } }
+      - { traffic: 25%, for: 600ms, stable: 2, rules: { error-rate: { max: 1% }, latency-p99: { max: 1000ms } } }
+      - { traffic: 50%, for: 600ms, stable: 1, rules: { latency-p99: { max: 500ms } }, on-breach: 25% }
+      - { traffic: 100%, for: 600ms, rules: { error-rate: { max: 1% }, latency-p99: { max: 500ms } } }
+    stabilize: { for: 600ms, every: 100ms, rules: { error-rate: { max: 1%, consecutive: 2 }, latency-p99: { max: 500ms } } }
+    rollback: { staged: [{ traffic: 25%, for: 300ms }, { traffic: 50%, for: 300ms }, { traffic: 100% }] }
+"#;
+
+/// The configuration, with all of production's.
+fn with_prod(mut spec: RunSpec) -> RunSpec {
+    let health = "    health: { retries: 10, every: 20ms, timeout: 5000ms }\n";
+    spec.config = format!("{}{health}{PROD}", spec.config.replace("min-requests: 10", "min-requests: 5"));
+    spec
+}
+
+/// A push of the tag, as GitHub sends it.
+fn push_tag(world: &World) -> RunSpec {
+    let mut spec = with_prod(RunSpec::push_main(world));
+    let git_ref = format!("refs/tags/{NOW}");
+    spec.payload["ref"] = git_ref.clone().into();
+    spec.payload["base_ref"] = "refs/heads/main".into();
+    RunSpec { git_ref, version: NOW.to_owned(), ..spec }
+}
+
+/// The runbook's `gh workflow run … -f environment=prod`, with further inputs.
+fn decide(world: &World, inputs: &[(&str, &str)]) -> RunSpec {
+    let inputs: Vec<(&str, &str)> = [("environment", "prod")].into_iter().chain(inputs.iter().copied()).collect();
+    with_prod(RunSpec::dispatch(world, &inputs)).in_run(78)
+}
+
+async fn seeded(world: &World) {
+    world.seed_production(&Production::stable(BEFORE).with_ttl(1)).await.expect("seeded");
+}
+
+/// Waits until the canary has this share of people, by the profile's weights.
+async fn until_canary_has(world: &World, running: &mut Running, percent: u64) {
+    let has = |profile: &serde_json::Value| {
+        let all = profile["properties"]["endpoints"].as_array().cloned().unwrap_or_default();
+        let on: Vec<(String, u64)> = all
+            .iter()
+            .filter(|endpoint| endpoint["properties"]["endpointStatus"] == "Enabled")
+            .map(|endpoint| (endpoint["name"].to_string(), endpoint["properties"]["weight"].as_u64().unwrap_or_default()))
+            .collect();
+        let sum: u64 = on.iter().map(|(_, weight)| weight).sum();
+        on.iter().any(|(name, weight)| name.contains("canary") && weight * 100 == sum * percent)
+    };
+    tokio::select! {
+        () = world.until_profile(GROUP, "tm-prod", has) => {}
+        ended = running.ended() => ended.expect("its end"),
+    }
+}
+
+/// A release during which the new version begins to behave like this once it has the share.
+async fn released(world: &World, percent: u64, behaviour: Behaviour) -> Finished {
+    let mut running = runner::spawn(world, binary(), &push_tag(world)).expect("started");
+    until_canary_has(world, &mut running, percent).await;
+    world.behave(Who::version(NOW), behaviour);
+    running.finish(runner::Echo::Off).await.expect("its end")
+}
+
+async fn people(world: &World) -> Working {
+    let load = world.load(&Load::of("prod"));
+    load.until(|seen| seen.total.requests > 50).await;
+    load
+}
+
+/// The instances that people are sent to, with their weights.
+fn shares(world: &World) -> Vec<(String, u64)> {
+    let profile = world.profile(GROUP, "tm-prod").expect("a profile");
+    let endpoints = profile["properties"]["endpoints"].as_array().expect("endpoints").clone();
+    let on = endpoints.into_iter().filter(|endpoint| endpoint["properties"]["endpointStatus"] == "Enabled");
+    on.map(|endpoint| {
+        (endpoint["name"].as_str().unwrap_or_default().to_owned(), endpoint["properties"]["weight"].as_u64().unwrap_or_default())
+    })
+    .collect()
+}
+
+fn versions(world: &World) -> Vec<(String, String)> {
+    let groups = world.container_groups().into_iter().filter_map(|name| name.strip_prefix("prod-nextgen/").map(str::to_owned));
+    groups
+        .map(|name| {
+            let version =
+                world.written(GROUP, &name).map(|body| body["tags"]["deploy-action-version"].as_str().unwrap_or_default().to_owned());
+            (name, version.unwrap_or_default())
+        })
+        .collect()
+}
+
+fn all_of(version: &str) -> Vec<(String, String)> {
+    STABLE.iter().map(|name| ((*name).to_owned(), version.to_owned())).collect()
+}
+
+fn stable_shares() -> Vec<(String, u64)> {
+    vec![("prod-stable-1".to_owned(), 1), ("prod-stable-2".to_owned(), 1)]
+}
+
+/// Only the new version's own answers failed: nobody was sent where nothing was.
+fn only_the_new_version_failed(seen: &Seen) {
+    assert_eq!(seen.total.failures, seen.version(NOW).failures, "{:?}", seen.failed);
+}
+
+#[tokio::test]
+async fn steps_3_to_5_a_tag_is_released_by_rising_shares_without_one_failed_request() {
+    let world = world().await;
+    seeded(&world).await;
+    let load = people(&world).await;
+    let done = run(&world, &push_tag(&world)).await;
+    let seen = load.stop().await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(0), "healthy"), "{}", done.stdout);
+    assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+    // The end state is the runbook's: three stable instances of the new version, two of them serving, no canary.
+    assert_eq!((versions(&world), shares(&world)), (all_of(NOW), stable_shares()));
+    for name in STABLE {
+        let tags = world.written(GROUP, name).expect("an instance")["tags"].clone();
+        assert!(tags["deploy-action-stable-since"].is_string(), "{name}: {tags}");
+        assert_eq!(tags["deploy-action-previous"], BEFORE, "{name}");
+    }
+    // 5, 25, 50, 100 % and then the stable instances: five changes of shares, each one request.
+    assert_eq!(changes(&world).iter().filter(|change| *change == "PUT tm-prod").count(), 5, "{:?}", changes(&world));
+    for share in ["5%", "25%", "50%", "100%"] {
+        assert!(done.summary.contains(&format!("Watch prod-canary-1 at {share}")), "{share} in {}", done.summary);
+    }
+}
+
+/// The runbook's automatic rollback: "Delete canary instance, keep stable at 100%".
+#[tokio::test]
+async fn a_bad_canary_is_taken_back_by_itself() {
+    let well = Behaviour::default();
+    for (fault, percent, behaviour, why) in [
+        ("errors at 5%", 5, well.erring(0.2), "error-rate"),
+        ("errors at 25%", 25, well.erring(0.2), "error-rate"),
+        ("errors at 100%", 100, well.erring(0.2), "error-rate"),
+        ("slow at 5%", 5, well.taking(Duration::from_millis(3000)), "latency-p99"),
+        ("unhealthy at 25%", 25, well.with_health(Health::Failing), "health"),
+    ] {
+        let world = world().await;
+        seeded(&world).await;
+        let load = people(&world).await;
+        let done = released(&world, percent, behaviour).await;
+        let seen = load.stop().await;
+        assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{fault}: {}", done.stdout);
+        assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()), "{fault}");
+        assert!(done.summary.contains(why) && done.summary.contains("traffic was safe again"), "{fault}: {}", done.summary);
+        only_the_new_version_failed(&seen);
+        // Traffic first, in one request; then the instance.
+        let last = changes(&world);
+        assert_eq!(last[last.len() - 2..], ["PUT tm-prod", "DELETE prod-canary-1"], "{fault}: {last:?}");
+    }
+}
+
+/// Phase 2: "Issues detected → Rollback to 25%", held there; a person goes on or takes it back.
+#[tokio::test]
+async fn at_50_it_steps_back_to_25_and_a_person_decides() {
+    let world = world().await;
+    seeded(&world).await;
+    let load = people(&world).await;
+    let done = released(&world, 50, Behaviour::default().taking(Duration::from_millis(800))).await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(3), "held"), "{}", done.stdout);
+    assert!(done.stdout.contains("taken back to 25%"), "{}", done.stdout);
+    // What is held is left to people by a scheduled resume.
+    let scheduled = RunSpec { event: "schedule".into(), payload: serde_json::json!({"schedule": "*/15 * * * *"}), ..push_tag(&world) };
+    let resumed = run(&world, &scheduled.in_run(77)).await;
+    assert!(resumed.stdout.contains("prod: held, a person must decide"), "{}", resumed.stdout);
+    assert_eq!(shares(&world).len(), 3, "{:?}", shares(&world));
+    let back = run(&world, &decide(&world, &[])).await;
+    let seen = load.stop().await;
+    assert_eq!((back.code, back.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{}", back.stdout);
+    assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()));
+    only_the_new_version_failed(&seen);
+}
+
+/// Step 5: a version that turns bad when everyone has it is taken back by shares, the version before started afresh.
+#[tokio::test]
+async fn a_breach_while_stabilizing_brings_the_old_version_back_by_shares() {
+    let world = world().await;
+    seeded(&world).await;
+    let load = people(&world).await;
+    let mut running = runner::spawn(&world, binary(), &push_tag(&world)).expect("started");
+    // Everyone is on the new stable instances, and the canary is gone.
+    tokio::select! {
+        () = world.until(|requests| requests.iter().any(|request| request.method == "DELETE" && request.path.contains("prod-canary-1"))) => {}
+        ended = running.ended() => ended.expect("its end"),
+    }
+    world.behave(Who::version(NOW), Behaviour::default().erring(0.2));
+    let done = running.finish(runner::Echo::Off).await.expect("its end");
+    let seen = load.stop().await;
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(1), "rolled-back"), "{}", done.stdout);
+    assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()));
+    only_the_new_version_failed(&seen);
+    assert!(done.stdout.contains("25% prod-old-1"), "{}", done.stdout);
+    if std::env::var_os("SHOW").is_some() {
+        println!("{}", done.stdout);
+    }
+}
+
+/// The runbook's `gh workflow run … -f environment=prod`, after the release is complete.
+#[tokio::test]
+async fn a_person_brings_the_version_before_back_at_once() {
+    let world = world().await;
+    seeded(&world).await;
+    let load = people(&world).await;
+    assert_eq!(run(&world, &push_tag(&world)).await.code, Some(0));
+    let back = run(&world, &decide(&world, &[])).await;
+    let seen = load.stop().await;
+    assert_eq!((back.code, back.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{}", back.stdout);
+    assert_eq!((versions(&world), shares(&world), seen.total.failures), (all_of(BEFORE), stable_shares(), 0), "{:?}", seen.failed);
+}
+
+#[tokio::test]
+async fn a_killed_run_is_made_safe_by_its_post_step_and_finished_by_the_next() {
+    for post in [true, false] {
+        let world = world().await;
+        seeded(&world).await;
+        let load = people(&world).await;
+        let spec = push_tag(&world);
+        let mut running = runner::spawn(&world, binary(), &spec).expect("started");
+        until_canary_has(&world, &mut running, 25).await;
+        running.signal("KILL").await.expect("killed");
+        let killed = running.finish(runner::Echo::Off).await.expect("its end");
+        if post {
+            let made_safe = runner::post(&world, binary(), &spec, &killed.state).await.expect("the post step");
+            assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()), "{}", made_safe.stdout);
+        }
+        let next = run(&world, &RunSpec { attempt: 2, ..spec }).await;
+        let seen = load.stop().await;
+        assert_eq!((next.code, versions(&world), shares(&world)), (Some(0), all_of(NOW), stable_shares()), "{}", next.stdout);
+        assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
+    }
+}
