@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
+    cli::Inputs,
     config::{Canary, Config, Environment, Preflight, Rule},
     domain::{ImageReference, InstanceName, Role, Version},
     execute::{Emitter, Rollout},
@@ -41,7 +42,13 @@ pub(super) struct Reading<'a> {
 ///
 /// # Errors
 /// A configuration failure.
-pub(super) fn fits(config: &Config, environment: &Environment, asked: &Asked, wrong: impl Fn(String) -> Failure) -> Result<(), Failure> {
+pub(super) fn fits(
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    inputs: &Inputs,
+    wrong: impl Fn(String) -> Failure,
+) -> Result<(), Failure> {
     let Some(canary) = &environment.canary else { return Err(wrong("the instances of the canary strategy are not configured".into())) };
     prepare::behind_traffic_manager(environment, &wrong)?;
     if asked.aim() != Aim::Deploy {
@@ -57,7 +64,8 @@ pub(super) fn fits(config: &Config, environment: &Environment, asked: &Asked, wr
             .next("leave them out, and check them by hand after the release"));
     }
     let abort = canary.abort.as_ref().map_or(&[][..], |abort| abort.rules.as_slice());
-    let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), config.metrics.as_ref());
+    let given = wiring::given(config, inputs);
+    let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), &given);
     check(abort)?;
     for phase in &canary.phases {
         check(&phase.rules)?;

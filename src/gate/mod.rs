@@ -14,5 +14,6 @@ pub use judgement::{Chance, Conclusion, Judgement, Limit, Trip, Verdict};
 pub use probe::{address, get};
 pub use rules::{Gate, Settings};
 pub use sample::{Basis, Counts, Reading, Sample, Subject};
-pub use source::{Realised, RequestCount, Sources, Target, check};
+pub(crate) use source::passwords;
+pub use source::{Given, Realised, RequestCount, Sources, Target, check};
 pub use start::{Symptom, symptom};

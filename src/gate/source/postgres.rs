@@ -34,7 +34,7 @@ const APPLICATION: &str = "deploy-action";
 /// `backend_type` of other roles' connections only to members of `pg_read_all_stats` (PostgreSQL documentation, "The Cumulative
 /// Statistics System"), so what it does not show counts: too many is the safe error. Background processes without a user
 /// (autovacuum) are told by that.
-const CONNECTIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL \
+pub(super) const CONNECTIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL \
     AND coalesce(backend_type, 'client backend') = 'client backend' AND pid <> pg_backend_pid() \
     AND application_name IS DISTINCT FROM 'deploy-action'";
 
@@ -69,31 +69,31 @@ impl Postgres {
         Ok(Self { config, tls: Tls::new()?, open: None })
     }
 
-    /// How many connections clients have to the database, ours left out, within `patience`.
-    pub(super) async fn connections(&mut self, patience: Duration) -> Result<f64, Trouble> {
-        self.number(CONNECTIONS, patience).await
-    }
-
     /// The one number that `sql` yields, within `patience`.
     pub(super) async fn number(&mut self, sql: &str, patience: Duration) -> Result<f64, Trouble> {
-        // Taken out meanwhile: what is given up half-way is closed, not asked again.
-        let open = self.open.take();
-        let asking = async {
-            let open = match open.filter(|open| !open.client.is_closed()) {
-                Some(open) => open,
-                None => self.connect().await?,
-            };
-            let number = ask(&open.client, sql, patience).await?;
-            Ok((open, number))
-        };
-        match timeout(patience, asking).await {
-            Ok(Ok((open, number))) => {
-                self.open = Some(open);
-                Ok(number)
-            }
-            Ok(Err(trouble)) => Err(trouble),
+        match timeout(patience, self.asked(sql, patience)).await {
+            Ok(answer) => answer,
             Err(_) => Err(Trouble::Slow(patience)),
         }
+    }
+
+    async fn asked(&mut self, sql: &str, patience: Duration) -> Result<f64, Trouble> {
+        // Taken out meanwhile: what is given up half-way is closed, not asked again.
+        if let Some(open) = self.open.take().filter(|open| !open.client.is_closed()) {
+            match ask(&open.client, sql, patience).await {
+                Ok(number) => {
+                    self.open = Some(open);
+                    return Ok(number);
+                }
+                // It was lost since: the server may well be there.
+                Err(Trouble::Lost) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let open = self.connect().await?;
+        let number = ask(&open.client, sql, patience).await?;
+        self.open = Some(open);
+        Ok(number)
     }
 
     async fn connect(&self) -> Result<Open, Trouble> {

@@ -102,6 +102,11 @@ impl Prometheus {
         Ok(Self { http, api, base: base.to_string(), login, metrics: metrics.clone(), patience, counted })
     }
 
+    /// Whether it is asked for `metric`: there is a query for it.
+    pub(super) fn has(&self, metric: &MetricName) -> bool {
+        query::of(metric, &self.metrics).is_some()
+    }
+
     /// Asks for everything that is wanted, all at once; one slow query is given up alone.
     pub(super) async fn read(&self, wants: &[Want], new: &[Target], baseline: &[Target], spans: Spans) -> Vec<Sample> {
         let subjects = [(Subject::New, new), (Subject::Baseline, baseline)];

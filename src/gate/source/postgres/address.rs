@@ -1,6 +1,9 @@
 //! Reading the input `database-url`: what it may be, and what is wrong with one that is none. Repeats no part of it.
 
-use tokio_postgres::{Config, config::Host};
+use tokio_postgres::{
+    Config,
+    config::{ChannelBinding, Host},
+};
 use url::Url;
 
 use super::APPLICATION;
@@ -11,8 +14,20 @@ use crate::{
 
 /// Options of libpq that have no meaning here; their names are no secrets.
 const UNSUPPORTED: [&str; 14] = [
-    "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslcrldir", "sslcompression", "sslsni", "requiressl", "passfile",
-    "service", "gssencmode", "krbsrvname", "replication",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslcrldir",
+    "sslcompression",
+    "sslsni",
+    "requiressl",
+    "passfile",
+    "service",
+    "gssencmode",
+    "krbsrvname",
+    "replication",
 ];
 
 /// What is wrong with an address.
@@ -52,6 +67,9 @@ pub(super) fn read(url: &Secret) -> Result<Config, Wrong> {
     if config.get_user().is_none_or(str::is_empty) {
         return Err(Wrong("it names no user".into()));
     }
+    if config.get_channel_binding() == ChannelBinding::Require {
+        return Err(Wrong("its channel_binding=require is not supported; leave it out: the server's certificate is verified".into()));
+    }
     config.application_name(APPLICATION);
     Ok(config)
 }
@@ -80,7 +98,9 @@ fn reason(error: &tokio_postgres::Error) -> &'static str {
         "invalid value for option `port`" => "its port is no number; a password with a colon, slash or at sign must be percent-encoded",
         "invalid value for option `channel_binding`" => "its channel_binding is none of disable, prefer, require",
         _ if text.starts_with("invalid value for option") => "the value of one of its options cannot be read",
-        _ if text.starts_with("unknown option") => "one of its options is unknown; special characters of a password must be percent-encoded",
+        _ if text.starts_with("unknown option") => {
+            "one of its options is unknown; special characters of a password must be percent-encoded"
+        }
         _ => "it cannot be read",
     }
 }
@@ -136,8 +156,8 @@ mod tests {
             "postgres://",
             "postgres:///hidden",
             "postgres://db/hidden",
-            "postgres://app:hid/den@db/hidden",
-            "postgres://app:hid?den=hidden@db/hidden",
+            "postgres://app:hidden@db/hidden?hidden=1",
+            "postgres://app:hidden@db/hidden?channel_binding=require",
             "postgres://app:hidden@db:hidden/hidden",
             "postgres://app:hidden@db/hidden?sslmode=allow",
             "postgres://app:hidden@db/hidden?sslrootcert=/hidden.pem&sslmode=verify-full",

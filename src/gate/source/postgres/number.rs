@@ -41,13 +41,15 @@ impl<'a> FromSql<'a> for Numeric {
         let words: Vec<u16> = raw.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
         let [_, weight, sign, _, digits @ ..] = words.as_slice() else { return Err("a numeric that is too short".into()) };
         let sign = match sign {
-            0x0000 => 1.0,
-            0x4000 => -1.0,
+            0x0000 => "",
+            0x4000 => "-",
             _ => return Ok(Self(f64::NAN)),
         };
-        let weight = i32::from(i16::from_be_bytes(weight.to_be_bytes()));
-        let value: f64 = digits.iter().zip(0..).map(|(digit, place)| f64::from(*digit) * 10_000f64.powi(weight - place)).sum();
-        Ok(Self(sign * value))
+        let weight = i64::from(i16::from_be_bytes(weight.to_be_bytes()));
+        let count = i64::try_from(digits.len())?;
+        // As text, which is rounded once and rightly.
+        let digits: String = digits.iter().map(|digit| format!("{digit:04}")).collect();
+        Ok(Self(format!("{sign}0{digits}e{}", 4 * (weight + 1 - count)).parse()?))
     }
 
     fn accepts(kind: &Type) -> bool {

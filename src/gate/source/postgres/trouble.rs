@@ -17,6 +17,8 @@ pub(in crate::gate::source) enum Trouble {
     RoleFull,
     /// It took longer than this.
     Slow(Duration),
+    /// The connection was lost.
+    Lost,
     /// There is no connection, for this reason.
     Unreachable(Cow<'static, str>),
     /// The statement writes, and a check only reads.
@@ -38,8 +40,10 @@ impl Trouble {
         if let Some(error) = error.as_db_error() {
             return refused(error);
         }
+        let mut text = error.to_string();
         let mut source: Option<&(dyn Error + 'static)> = error.source();
         while let Some(inner) = source {
+            text.push_str(&inner.to_string());
             if let Some(error) = rustls_error(inner) {
                 return Self::Unreachable(tls_words(error));
             }
@@ -51,11 +55,9 @@ impl Trouble {
             source = inner.source();
         }
         // The library's own words for what went wrong on this side, which repeat nothing.
-        let text = error.to_string();
         let words = [
             ("password missing", "it asks for a password, and database-url has none"),
             ("server does not support TLS", "it does not speak TLS, and database-url demands it (sslmode)"),
-            ("channel binding", "database-url demands channel binding, which is not supported: leave channel_binding out"),
             ("authentication method", "it asks for a login that is neither a password nor SCRAM"),
         ];
         let known = words.into_iter().find(|(theirs, _)| text.contains(theirs)).map(|(_, ours)| ours);
@@ -64,9 +66,11 @@ impl Trouble {
 
     /// Why a statement, which had `patience`, was not answered.
     pub(super) fn asking(error: &tokio_postgres::Error, patience: Duration) -> Self {
-        let Some(error) = error.as_db_error() else { return Self::Unreachable("the connection was lost".into()) };
+        let Some(error) = error.as_db_error() else { return Self::Lost };
         match error.code() {
             code if *code == SqlState::QUERY_CANCELED => Self::Slow(patience),
+            // The server was told to end the connection, or is being stopped.
+            code if code.code().starts_with("57P") => Self::Lost,
             code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Writes,
             // About the statement itself, which stands in deploy.yml; a text of another class may repeat what the tables hold.
             code if code.code().starts_with("42") => Self::Refused(format!("{} ({})", shown(error.message()), code.code())),
@@ -125,6 +129,7 @@ impl fmt::Display for Trouble {
                 "the user of database-url has as many connections as its own limit allows (SQLSTATE 53300): raise its CONNECTION LIMIT",
             ),
             Self::Slow(patience) => write!(f, "the database gave no answer within {} s", patience.as_secs_f64()),
+            Self::Lost => f.write_str("the connection to the database was lost"),
             Self::Unreachable(why) => write!(f, "the database cannot be asked: {why}"),
             Self::Writes => f.write_str("the statement writes, and checks only read: the server refused it (SQLSTATE 25006)"),
             Self::Refused(why) => write!(f, "the database refused the statement: {why}"),
