@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
-use super::{Execution, Hands, Happening, HttpResult, instances, millis, shares, traffic};
+use super::{Execution, Hands, Happening, HttpResult, Until, instances, millis, shares, traffic};
 use crate::{
     azure::{container_groups, traffic_manager},
     config::{NoData, Rule},
@@ -44,6 +44,8 @@ pub(super) struct Watch<'a> {
     pub(super) rules: &'a [Rule],
     /// Under which rules of every phase.
     pub(super) abort: &'a [Rule],
+    /// By how much it may be made longer where there is too little to judge by.
+    pub(super) extension: Duration,
 }
 
 impl Watch<'_> {
@@ -93,10 +95,19 @@ pub(super) async fn observe(index: usize, watch: &Watch<'_>, hands: &mut Hands, 
     let settings = Settings::of(execution.metrics);
     let mut gate = Gate::new(&rules, settings);
     let of = ticks(watch.duration, watch.every);
-    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.clone(), settings });
+    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.clone(), settings, until: Until::TheEnd });
+    let most = if watch.extension.is_zero() { of } else { of + ticks(watch.extension, watch.every) };
     let begun = Instant::now();
     let mut cadence = Cadence::new(begun, watch.every);
-    for tick in 1..=of {
+    for tick in 1..=most {
+        if tick > of {
+            let Conclusion::Held { lacking } = gate.conclude() else { break };
+            if tick == of + 1 {
+                execution.emitter.emit(Happening::WatchExtended { step: index, most: most - of, lacking });
+            }
+        }
+        // One that was added is the last until it is known that another must be.
+        let of = of.max(tick);
         let due = cadence.next(Instant::now());
         tokio::time::sleep_until(due - cadence.lead()).await;
         let asked = Instant::now();
@@ -222,6 +233,7 @@ pub(super) async fn phase(
         every: watch.every,
         rules: &back.rules,
         abort: watch.abort,
+        extension: Duration::ZERO,
     };
     observe(index, &again, hands, execution).await.map_err(Ended::failure)?;
     Err(Failure::new(
@@ -248,7 +260,16 @@ pub(super) async fn baseline(
     let abort = execution.environment.canary.as_ref().and_then(|canary| canary.abort.as_ref()).map(|abort| abort.every);
     let every = abort.unwrap_or(execution.environment.health.every).max(Duration::from_millis(1));
     let window = execution.metrics.map_or(Duration::ZERO, |metrics| metrics.window);
-    let watch = Watch { on, beside: &[], share: Share::ALL, duration: window + every * BASELINE_TICKS, every, rules, abort: &[] };
+    let watch = Watch {
+        on,
+        beside: &[],
+        share: Share::ALL,
+        duration: window + every * BASELINE_TICKS,
+        every,
+        rules,
+        abort: &[],
+        extension: Duration::ZERO,
+    };
     for instance in on {
         hands.learn(instance, execution).await?;
     }
@@ -258,7 +279,7 @@ pub(super) async fn baseline(
     let settings = Settings::of(execution.metrics);
     let mut gate = Gate::new(rules, settings);
     let of = ticks(watch.duration, every);
-    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.to_vec(), settings });
+    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.to_vec(), settings, until: Until::EachPassedOnce });
     let mut good = vec![settings.no_data == NoData::Ignore; rules.len()];
     let begun = Instant::now();
     let mut clock = tokio::time::interval(every);
