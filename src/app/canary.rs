@@ -58,11 +58,6 @@ pub(super) fn fits(
         return Err(wrong("`preflight` is on, and this version of deploy-action does not carry the checklist out".into())
             .next("go through the checklist by hand, and switch it off: `preflight: off`"));
     }
-    let verify = canary.stabilize.as_ref().map(|stabilize| &stabilize.verify);
-    if verify.is_some_and(|verify| !verify.sql.is_empty() || !verify.metrics.is_empty()) {
-        return Err(wrong("`stabilize.verify` has `sql` or `metrics`, and this version of deploy-action asks neither".into())
-            .next("leave them out, and check them by hand after the release"));
-    }
     let abort = canary.abort.as_ref().map_or(&[][..], |abort| abort.rules.as_slice());
     let given = wiring::given(config, inputs);
     let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), &given);
@@ -70,7 +65,9 @@ pub(super) fn fits(
     for phase in &canary.phases {
         check(&phase.rules)?;
     }
-    canary.stabilize.as_ref().map_or(Ok(()), |stabilize| check(&stabilize.rules))
+    let Some(stabilize) = &canary.stabilize else { return Ok(()) };
+    check(&stabilize.rules)?;
+    gate::check_final(&stabilize.verify.checks, &given)
 }
 
 /// Reads, and plans what is asked. `pace` is how a rollback goes where the version before has to be started again.

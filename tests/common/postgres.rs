@@ -48,7 +48,7 @@ impl Postgres {
             command
         };
         let made = program("initdb")
-            .args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", &format!("--auth-host={login}")])
+            .args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=peer", &format!("--auth-host={login}")])
             .arg(format!("--pwfile={}", file.display()))
             .arg(format!("--pgdata={}", data.display()))
             .status();
@@ -59,7 +59,7 @@ impl Postgres {
             .arg("-D")
             .arg(&data)
             .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-F", "-c", "unix_socket_directories="])
-            .args(["-c", &format!("max_connections={CONNECTIONS}"), "-c", "log_statement=all"])
+            .args(["-c", &format!("max_connections={CONNECTIONS}")])
             .stderr(log)
             .spawn()
             .expect("the server starts");

@@ -14,10 +14,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Reading, Sample, Subject, rules::over};
+use super::{Checked, Reading, Sample, Subject, rules::over};
 use crate::{
     azure::ResourceManager,
-    config::{Bound, Database, MetricKind, Metrics, MetricsSource, Quantity, Reader, Rule},
+    config::{Ask, Bound, Database, FinalCheck, MetricKind, Metrics, MetricsSource, Quantity, Reader, Rule},
     domain::{InstanceName, MetricName, Secret},
     failure::{Failure, FailureKind},
     http,
@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long one may take at least, however short the ticks are.
 const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long the SQL of a final check may take: it is asked once, and may count a large table.
+const SQL_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why there is no number of a database.
+const NO_DATABASE: &str = "there is no database to ask: `database` is off, or the input database-url is not given";
 
 /// Characters of a stranger's text that are shown.
 const SHOWN: usize = 160;
@@ -220,6 +226,27 @@ impl Sources {
         metrics.into_iter().chain(azure).chain(database).collect()
     }
 
+    /// Asks for the number of a final check; `$instances` of its query are `on`.
+    pub async fn check(&mut self, check: &FinalCheck, on: &[Target]) -> Checked {
+        let begun = Instant::now();
+        let (asked, reading) = match (&check.ask, &mut self.database, &self.source) {
+            (Ask::Sql { query }, Some(Pool { postgres, .. }), _) => {
+                let reading = match postgres.number(query, SQL_PATIENCE).await {
+                    Ok(number) => Reading::plain(number),
+                    Err(trouble) => Reading::Failed { why: trouble.to_string() },
+                };
+                (query.clone(), reading)
+            }
+            (Ask::Sql { query }, None, _) => (query.clone(), Reading::Failed { why: NO_DATABASE.into() }),
+            (Ask::Metric { query, .. }, _, Some(Source::Prometheus(prometheus))) => prometheus.number(query, on, self.window).await,
+            (Ask::Metric { query, .. }, _, Some(Source::Scrape(_)) | None) => {
+                (query.clone(), Reading::Failed { why: "it is a query, and queries need a Prometheus server".into() })
+            }
+        };
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Checked::new(check, asked, reading, took_ms)
+    }
+
     /// Whether a server answers a query for `metric`.
     fn is_query(&self, metric: &MetricName) -> bool {
         match &self.source {
@@ -249,7 +276,7 @@ async fn pool(pool: Option<&mut Pool>, metric: &MetricName, patience: Duration) 
     let begun = Instant::now();
     let mut query = postgres::CONNECTIONS.to_owned();
     let reading = match pool {
-        None => Reading::Failed { why: "there is no database to ask: the input database-url is not given".into() },
+        None => Reading::Failed { why: NO_DATABASE.into() },
         Some(Pool { postgres, connections }) => match postgres.number(postgres::CONNECTIONS, patience).await {
             Ok(number) => Reading::plain(number),
             Err(trouble @ Trouble::Full) => {
@@ -310,6 +337,15 @@ pub fn check(rules: &[Rule], given: &Given<'_>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Likewise of final checks.
+///
+/// # Errors
+/// Which check, why, and what to do.
+pub fn check_final(checks: &[FinalCheck], given: &Given<'_>) -> Result<(), Failure> {
+    let is_sql = |check: &&FinalCheck| matches!(check.ask, Ask::Sql { .. });
+    checks.iter().find(is_sql).map_or(Ok(()), |check| database_url(&format!("the final check `{}`", check.name), given))
 }
 
 /// Refuses what needs the database, `who`, when no usable address of it is given.

@@ -71,7 +71,8 @@ impl Postgres {
 
     /// The one number that `sql` yields, within `patience`.
     pub(super) async fn number(&mut self, sql: &str, patience: Duration) -> Result<f64, Trouble> {
-        match timeout(patience, self.asked(sql, patience)).await {
+        // In a box: inside those of a whole run it is deeper than the compiler follows.
+        match timeout(patience, Box::pin(self.asked(sql, patience))).await {
             Ok(answer) => answer,
             Err(_) => Err(Trouble::Slow(patience)),
         }

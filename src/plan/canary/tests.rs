@@ -91,7 +91,8 @@ impl Model {
             | Step::VerifyShares { .. }
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
-            | Step::Phase { .. } => {}
+            | Step::Phase { .. }
+            | Step::FinalChecks { .. } => {}
             Step::CreateProfile { .. } | Step::Switch { .. } | Step::VerifyTraffic { .. } | Step::Drain { .. } | Step::Observe { .. } => {
                 return Err(TestCaseError::fail(format!("not a step of this strategy: {step}")));
             }
