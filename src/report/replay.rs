@@ -12,6 +12,7 @@ use crate::{
     execute::{Event, Happening, HttpResult, StepEnd, Until},
     failure::{Failure, FailureKind},
     gate::{Chance, Checked, Conclusion, Gate, Judgement, Sample, Settings, Verdict},
+    plan::Step,
 };
 
 /// What a file says, once every verdict in it has been derived again.
@@ -260,6 +261,13 @@ impl Replay {
         match smoke {
             Some(Answer::Bad) if *end == StepEnd::Done => return Err((said, "a smoke test was not good".into())),
             Some(Answer::Good | Answer::Bad) | None => {}
+        }
+        let planned = match self.story.plan.as_ref().and_then(|plan| plan.steps.get(step)) {
+            Some(Step::FinalChecks { checks, .. }) => checks.len(),
+            Some(_) | None => self.checks.len(),
+        };
+        if *end == StepEnd::Done && planned != self.checks.len() {
+            return Err((said, format!("{} of {planned} final checks were made", self.checks.len())));
         }
         if let Some(wanted) = final_checks(&self.checks) {
             // What ended the step from outside (a signal, say) is told instead.

@@ -48,7 +48,14 @@ impl Postgres {
             command
         };
         let made = program("initdb")
-            .args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=peer", &format!("--auth-host={login}")])
+            .args([
+                "--no-sync",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--auth-local=peer",
+                &format!("--auth-host={login}"),
+            ])
             .arg(format!("--pwfile={}", file.display()))
             .arg(format!("--pgdata={}", data.display()))
             .status();
@@ -81,7 +88,9 @@ impl Postgres {
         loop {
             match connect(&self.url_of("postgres", "postgres")).await {
                 Ok(client) => return client,
-                Err(error) if error.is_closed() || error.as_db_error().is_some_and(|error| error.code().code() != "57P03") => panic!("{error}"),
+                Err(error) if error.is_closed() || error.as_db_error().is_some_and(|error| error.code().code() != "57P03") => {
+                    panic!("{error}")
+                }
                 // Not yet; as long as a start takes.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }

@@ -49,7 +49,8 @@ pub(in crate::azure) fn given(body: &Value) -> Result<Vec<Given>, String> {
 /// The minutes that Azure has numbers of, oldest first.
 pub(in crate::azure) fn minutes(body: &Value) -> Result<Vec<Minute>, String> {
     let answer = Answer::deserialize(body).map_err(|error| error.to_string())?;
-    let mut minutes: BTreeMap<(Timestamp, Option<String>), (Option<f64>, Option<f64>)> = BTreeMap::new();
+    type Of = (Timestamp, Option<String>);
+    let mut minutes: BTreeMap<Of, (Option<f64>, Option<f64>)> = BTreeMap::new();
     for metric in answer.value {
         for series in metric.timeseries {
             let container = series.metadatavalues.into_iter().find(|of| of.name.value.eq_ignore_ascii_case("containerName"));

@@ -74,7 +74,7 @@ impl Trouble {
             code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Writes,
             // About the statement itself, which stands in deploy.yml; a text of another class may repeat what the tables hold.
             code if code.code().starts_with("42") => Self::Refused(format!("{} ({})", shown(error.message()), code.code())),
-            code => Self::Refused(format!("the server ended it (SQLSTATE {})", code.code())),
+            code => Self::Refused(format!("SQLSTATE {}", code.code())),
         }
     }
 }
@@ -133,7 +133,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable(why) => write!(f, "the database cannot be asked: {why}"),
             Self::Writes => f.write_str("the statement writes, and checks only read: the server refused it (SQLSTATE 25006)"),
             Self::Refused(why) => write!(f, "the database refused the statement: {why}"),
-            Self::NoNumber(what) => write!(f, "the answer is {what} instead of one number"),
+            Self::NoNumber(what) => write!(f, "the answer is {what}, and one number is wanted"),
         }
     }
 }
