@@ -396,3 +396,34 @@ async fn a_database_that_lost_its_rows_or_went_away_ends_a_release_as_the_design
     assert_eq!(version_of(&world, "prod-stable-1"), NOW);
     is_replayed(&done);
 }
+
+/// Over TLS, as a public database demands it: verified against what `SSL_CERT_FILE` trusts, and not at all believed otherwise.
+#[tokio::test]
+#[ignore = "POSTGRES names the programs of a real server"]
+async fn tls_to_the_database_is_verified() {
+    let key = || rcgen::KeyPair::generate().expect("a key");
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::CertifiedIssuer::self_signed(authority, key()).expect("a CA");
+    let own = key();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters").signed_by(&own, &issuer).expect("signed");
+    let server = Postgres::with_tls(&certificate.pem(), &own.serialize_pem()).await;
+    server.run("CREATE TABLE invoices (id serial, status text); GRANT SELECT ON invoices TO app; INSERT INTO invoices (status) VALUES ('COMPLETED')").await;
+    let url = server.url().replace("127.0.0.1", "localhost").replace("sslmode=disable", "sslmode=verify-full");
+    for (trusted, ends) in [(false, (Some(1), "rolled-back")), (true, (Some(0), "healthy"))] {
+        let world = world().await;
+        seeded(&world).await;
+        if trusted {
+            let file = world.ca_file();
+            let both = format!("{}{}", std::fs::read_to_string(file).expect("the world's CA"), issuer.pem());
+            std::fs::write(file, both).expect("written");
+        }
+        let spec = push_tag(&world, &Clocks { database: Database::Asked, ..CLOCKS }, &[]).with_database(&url);
+        let load = world.load(&Load::of("prod"));
+        let done = run(&world, &spec).await;
+        load.stop().await;
+        assert_eq!(ended(&done), ends, "{}", done.stdout);
+        assert!(trusted || why(&done).contains("its certificate is not signed by a CA that is trusted here"), "{}", why(&done));
+    }
+}

@@ -5,7 +5,10 @@
 
 use std::{
     net::SocketAddr,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -28,6 +31,15 @@ pub struct Postgres {
 impl Postgres {
     /// One that asks everybody for their password, by SCRAM or, where the sandbox logs in too, in clear text.
     pub async fn start(login: &str) -> Self {
+        Self::start_with(login, None).await
+    }
+
+    /// One that speaks TLS, too, as `localhost`, with a certificate and its key in PEM.
+    pub async fn with_tls(certificate: &str, key: &str) -> Self {
+        Self::start_with("scram-sha-256", Some((certificate, key))).await
+    }
+
+    async fn start_with(login: &str, tls: Option<(&str, &str)>) -> Self {
         let programs = PathBuf::from(std::env::var("POSTGRES").expect("POSTGRES names the folder of the programs"));
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
@@ -61,12 +73,24 @@ impl Postgres {
             .status();
         assert!(made.expect("POSTGRES names the folder of programs that run").success(), "initdb failed");
         let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let mut settings = vec!["unix_socket_directories=".to_owned(), format!("max_connections={CONNECTIONS}")];
+        if let Some((certificate, key)) = tls {
+            for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+                let path = data.join(name);
+                std::fs::write(&path, text).expect("written");
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("for the server alone");
+                if let Some((uid, gid)) = user {
+                    chown(&path, Some(uid), Some(gid)).expect("given to the server's user");
+                }
+            }
+            settings.push("ssl=on".to_owned());
+        }
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
         let child = program("postgres")
             .arg("-D")
             .arg(&data)
-            .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-F", "-c", "unix_socket_directories="])
-            .args(["-c", &format!("max_connections={CONNECTIONS}")])
+            .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-F"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
             .stderr(log)
             .spawn()
             .expect("the server starts");
