@@ -213,7 +213,7 @@ impl Sources {
         let azure = async {
             match &mut self.azure {
                 Some(azure) => azure.read(&used, new, baseline).await,
-                None => Vec::new(),
+                None => used.iter().map(without_azure).collect(),
             }
         };
         let database = async {
@@ -267,6 +267,19 @@ impl Sources {
                 targets.iter().map(unknown).collect()
             }
         }
+    }
+}
+
+/// What is said of `cpu` or `memory` where nobody can be asked.
+fn without_azure(want: &Want) -> Sample {
+    let why = format!("there is no query for it: add `{}` under `metrics.queries`", want.metric);
+    Sample {
+        metric: want.metric.clone(),
+        subject: Subject::New,
+        over: want.over,
+        reading: Reading::Failed { why },
+        query: String::new(),
+        took_ms: 0,
     }
 }
 
