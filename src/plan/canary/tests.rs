@@ -239,7 +239,8 @@ fn image(version: &str) -> ImageReference {
 
 fn environment() -> Environment {
     let text = "version: 1\napplication: shop\nimage: ghcr.io/a/b\nazure: {location: westeurope}\nenvironments:\n  prod:\n    url: https://p.example\n    \
-                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n";
+                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n    \
+                stabilize: {verify: {sql: {invoices: SELECT count(*) FROM invoices}}}\n";
     let mut config = config::parse(text, "deploy.yml").expect("a configuration");
     config.environments.remove(&"prod".parse().expect("a name")).expect("prod")
 }
