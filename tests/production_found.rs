@@ -8,6 +8,7 @@ mod common;
 mod production;
 
 use common::{changes, run};
+use futures::{StreamExt as _, stream};
 use production::{
     BEFORE, GROUP, NOW, PROFILE, all_of, found, push_tag, shares, some_people, stable_shares, versions, without_evidence, world,
 };
@@ -15,6 +16,9 @@ use sandbox::{
     Finished, RunSpec, World,
     seed::{Endpoint, Production, Reached},
 };
+
+/// Worlds at a time.
+const AT_ONCE: usize = 4;
 
 async fn release(world: &World) -> Finished {
     run(world, &without_evidence(push_tag(world))).await
@@ -34,7 +38,7 @@ fn is_released(world: &World, done: &Finished, what: &str) {
 /// People are served from the beginning: the release goes through, and nobody's request fails.
 #[tokio::test]
 async fn what_serves_is_released_to_without_a_failed_request() {
-    for (what, production) in [
+    let states = [
         ("other weights", Production::stable(BEFORE).with_weights(&[3, 7])),
         ("no standby", Production::without_standby(BEFORE)),
         ("one stable instance", Production::single(BEFORE)),
@@ -43,7 +47,8 @@ async fn what_serves_is_released_to_without_a_failed_request() {
         ("its own canary at 5 %", Production::halfway(Reached::Five, BEFORE, NOW)),
         ("its own canary at 50 %", Production::halfway(Reached::Half, BEFORE, NOW)),
         ("its own canary at 100 %", Production::halfway(Reached::All, BEFORE, NOW)),
-    ] {
+    ];
+    let each = stream::iter(states).for_each_concurrent(AT_ONCE, |(what, production)| async move {
         let world = world().await;
         found(&world, production).await;
         let load = some_people(&world).await;
@@ -51,7 +56,8 @@ async fn what_serves_is_released_to_without_a_failed_request() {
         is_released(&world, &done, what);
         let seen = load.stop().await;
         assert_eq!(seen.total.failures, 0, "{what}: {:?}", seen.failed);
-    }
+    });
+    each.await;
 }
 
 /// Nobody is served: there is nothing to compare with or fall back to, so the new version goes to everybody, gated.
