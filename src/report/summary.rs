@@ -8,6 +8,7 @@ use crate::{
     domain::{Outcome, Strategy},
     execute::Diagnosis,
     plan,
+    text::{html, markdown as text},
 };
 
 /// Log lines that the summary shows; the evidence file has all.
@@ -285,34 +286,6 @@ fn notes(page: &mut String, story: &Story) {
     }
 }
 
-/// `text` as Markdown that shows just it: on one line, no markup, no HTML, no mention, no table column.
-fn text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '|' => safe.push_str("&#124;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '!' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            // A zero-width joiner keeps `@team` and `#1` from becoming a mention or a reference.
-            '@' => safe.push_str("@\u{200d}"),
-            '\n' | '\r' => safe.push(' '),
-            c if c.is_control() => {}
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-fn html(text: &str) -> String {
-    let safe: String = text.chars().filter(|c| !c.is_control()).collect();
-    safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 /// `text` as code within a line and within a table.
 fn code(text: &str) -> String {
     format!(
@@ -361,16 +334,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #[test]
-        fn strangers_write_no_markup(given in "(?s)[<>|@#*_`\\[\\]()! a\n]{0,60}") {
-            let shown = text(&given);
-            prop_assert!(!shown.contains('<') && !shown.contains('|') && !shown.contains('\n'));
-            let unescaped = shown.replace("\\`", "").replace("\\*", "").replace("\\[", "");
-            prop_assert!(!unescaped.contains('`') && !unescaped.contains('*') && !unescaped.contains('['));
-            let mentions = shown.split('@').skip(1).any(|after| !after.starts_with('\u{200d}'));
-            prop_assert!(!mentions);
-        }
-
         #[test]
         fn nothing_ends_a_fence(given in "(?s)[`a\n]{0,60}") {
             let fenced = fence(&given);

@@ -158,7 +158,7 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
 pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
     for watched in &story.earlier {
         let Some(last) = watched.ticks.last() else { continue };
-        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", html(&watched.title), last.tick, last.of);
+        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", crate::text::html(&watched.title), last.tick, last.of);
         of(page, story, watched, &text);
         page.push_str("</details>\n\n");
     }
@@ -172,10 +172,6 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
         asked(page, story, last);
     }
     of(page, story, &watched, &text);
-}
-
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// One watch.
