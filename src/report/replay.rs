@@ -120,6 +120,7 @@ impl Replay {
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
             | Happening::TrafficShared { .. }
+            | Happening::ChangesListed { .. }
             | Happening::SteppedBack { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }

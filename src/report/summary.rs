@@ -36,6 +36,8 @@ pub fn render(story: &Story) -> String {
         }
     }
     facts(&mut page, story);
+    super::release::tell(&mut page, story);
+    super::release::news(&mut page, story);
     steps(&mut page, story);
     super::watching::traffic(&mut page, story, text);
     super::watching::watch(&mut page, story, text);
@@ -43,6 +45,10 @@ pub fn render(story: &Story) -> String {
     probes(&mut page, story);
     if let Some(diagnosis) = &story.diagnosis {
         self::diagnosis(&mut page, diagnosis);
+    }
+    if let Some(path) = &story.page {
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        let _ = writeln!(page, "The whole of it on one page, to keep and to send around: {}\n", code(file));
     }
     told(&mut page, story);
     notes(&mut page, story);

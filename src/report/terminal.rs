@@ -205,6 +205,10 @@ impl Terminal {
                 self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
+            Happening::ChangesListed { changes } => {
+                let all = u64::try_from(changes.changes.len()).unwrap_or(u64::MAX).saturating_add(changes.more);
+                self.line(at, &format!("  new since {}: {all} changes", changes.since));
+            }
             Happening::Tick { tick, of, judgements, standby, .. } => {
                 let style = if super::watching::is_calm(judgements) { FAINT } else { YELLOW };
                 let text = self.styled(style, &format!("  {}", super::watching::tick_line(*tick, *of, judgements, standby.as_ref())));
@@ -261,6 +265,9 @@ impl Terminal {
         let headline = story::headline(story);
         let text = self.styled(style, &format!("{headline}  ({})", story::duration(duration_ms)));
         self.line(at, &text);
+        if let Some(page) = &story.page {
+            self.line(at, &format!("the whole of it on one page: {page}"));
+        }
         if let Some(failure) = failure {
             self.line(at, &failure.to_string());
             self.annotate(Annotation::Error, &headline, &failure.to_string());

@@ -162,16 +162,15 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
         of(page, story, watched, &text);
         page.push_str("</details>\n\n");
     }
-    let Some(last) = story.ticks.last() else { return };
+    let Some(last) = story.watch.ticks.last() else { return };
     let _ = writeln!(page, "### Watch: {} of {} ticks\n", last.tick, last.of);
     if !story.earlier.is_empty() {
-        let _ = writeln!(page, "{}\n", text(&story.watch));
+        let _ = writeln!(page, "{}\n", text(&story.watch.title));
     }
-    let watched = Watched { title: String::new(), rules: story.rules.clone(), ticks: story.ticks.clone() };
     if !is_calm(&last.judgements) {
         asked(page, story, last);
     }
-    of(page, story, &watched, &text);
+    of(page, story, &story.watch, &text);
 }
 
 /// One watch.
@@ -184,8 +183,11 @@ fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) 
         page.push('\n');
     }
     table(page, watched, text);
-    for (index, rule) in watched.rules.iter().enumerate() {
-        chart(page, story, watched, index, rule);
+    // A release by shares has its charts over the whole of it; the last watch is shown close up besides.
+    if !super::release::is_one(story) || std::ptr::eq(watched, &raw const story.watch) {
+        for (index, rule) in watched.rules.iter().enumerate() {
+            chart(page, story, watched, index, rule);
+        }
     }
 }
 
@@ -282,11 +284,7 @@ fn chart(page: &mut String, story: &Story, watched: &Watched, index: usize, rule
     let Some(unit) = points.iter().flatten().map(|quantity| quantity.unit).next() else { return };
     let limit = watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
     let Some(limit) = limit else { return };
-    let (scale, name) = match unit {
-        Unit::Percent => (100.0, "%"),
-        Unit::Time => (1000.0, "ms"),
-        Unit::Plain => (1.0, ""),
-    };
+    let (scale, name) = scale(unit);
     // A tick without data is drawn at the value before it: the chart has no way to leave a gap.
     let mut last = 0.0;
     let values: Vec<f64> = points
@@ -327,8 +325,17 @@ fn chart(page: &mut String, story: &Story, watched: &Watched, index: usize, rule
     );
 }
 
+/// What a chart multiplies base units with, and calls the result.
+pub(super) const fn scale(unit: Unit) -> (f64, &'static str) {
+    match unit {
+        Unit::Percent => (100.0, "%"),
+        Unit::Time => (1000.0, "ms"),
+        Unit::Plain => (1.0, ""),
+    }
+}
+
 /// A number of a chart: three decimals at most.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
