@@ -49,13 +49,11 @@ pub async fn changes(client: &Client, base: &str, head: &str, repository: Option
         let compared: Compared = client.call(Method::GET, &["compare", &range], &query, None, "contents: read").await?;
         total = compared.total_commits;
         let is_last = compared.commits.len() < PAGE;
-        commits.extend(
-            compared.commits.into_iter().map(|listed| Commit {
-                sha: listed.sha,
-                message: listed.commit.message,
-                parents: listed.parents.len(),
-            }),
-        );
+        commits.extend(compared.commits.into_iter().map(|listed| Commit {
+            sha: listed.sha,
+            message: listed.commit.message,
+            parents: listed.parents.len(),
+        }));
         if is_last {
             break;
         }

@@ -155,7 +155,10 @@ mod tests {
         assert!(markdown(&many, 20).ends_with("*and 30 more changes*\n\n"));
         assert_eq!(slack(&many, 10, 2000).last().map(String::as_str), Some("and 40 more changes"));
         assert_eq!(slack(&many, 10, 30), ["✓ number 0", "✓ number 1", "and 48 more changes"]);
-        assert_eq!((slack(&changes(&[]), 10, 100), markdown(&changes(&[]), 9)), (vec!["no commit is new".to_owned()], "Nothing: no commit is new.\n\n".to_owned()));
+        assert_eq!(
+            (slack(&changes(&[]), 10, 100), markdown(&changes(&[]), 9)),
+            (vec!["no commit is new".to_owned()], "Nothing: no commit is new.\n\n".to_owned())
+        );
         assert_eq!(slack(&changes(&["chore: a".to_owned()]), 10, 100), ["✓ a"]);
     }
 

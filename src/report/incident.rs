@@ -95,10 +95,24 @@ pub(super) fn headline(story: &Story, incident: &Incident<'_>) -> String {
     let environment = story.rollout.as_ref().map_or_else(String::new, |rollout| story::title(rollout.environment.as_str()));
     let version = story.version_words();
     match incident.stage {
+        Stage::Unsafe if let Some(share) = stepped_back(story) => {
+            format!(
+                "🚨 {environment} deployment of {version} broke a rule and was taken back to {share} of people, who are still sent to it"
+            )
+        }
         Stage::Unsafe => format!("🚨 {environment} deployment of {version} is being taken back, and people are still sent to it"),
         Stage::Safe => format!("🚨 {environment} deployment of {version} is being taken back"),
         Stage::Ended(_) => story::headline(story),
     }
+}
+
+/// The share that a version was taken back to, where it is still watched there.
+fn stepped_back(story: &Story) -> Option<crate::domain::Share> {
+    let last = story.watches().filter_map(|watched| match watched.decision {
+        story::Decision::SteppedBack { to, .. } => Some((watched.step, to)),
+        story::Decision::Open | story::Decision::Passed | story::Decision::Stopped { .. } => None,
+    });
+    last.last().filter(|(step, _)| story.steps.get(*step) == Some(&story::Step::Running)).map(|(_, share)| share)
 }
 
 /// What was done for the people who use the environment, in a sentence; `None` where that is not known.

@@ -13,9 +13,10 @@ pub mod html;
 mod incident;
 /// PagerDuty's alerts.
 pub mod pagerduty;
+mod release;
+mod release_notes;
 /// An evidence file told again, verdict by verdict.
 pub mod replay;
-mod release;
 mod series;
 /// Slack's messages.
 pub mod slack;
@@ -152,7 +153,7 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
     let Destinations { out, paint, place, summary, evidence, page, audience, github, masks } = destinations;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (stories, watching) = watch::channel(Story::default());
-    let (mut network, ears) = match audience {
+    let (mut network, mut ears) = match audience {
         Some(audience) => start_telling(audience, &masks, &watching),
         None => (Vec::new(), Vec::new()),
     };
@@ -160,6 +161,9 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         let deployment = github_deployment::tell(client.clone(), beginning, watching.clone());
         let task = tokio::spawn(async { deployment.await.map(|()| Told::Nothing) });
         network.push(Network { name: "GitHub deployment", ear: None, task });
+        let notes = release_notes::tell(client.clone(), masks.clone(), watching.clone());
+        network.push(Network { name: Ear::ReleaseNotes.as_str(), ear: Some(Ear::ReleaseNotes), task: tokio::spawn(notes) });
+        ears.push((Ear::ReleaseNotes, Heard::Listening));
         let status = commit_status::tell(client, watching);
         let task = tokio::spawn(async { status.await.map(|()| Told::Nothing) });
         network.push(Network { name: "commit status", ear: None, task });

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use super::{
     changes,
-    series::{self, Point},
+    series::{self, Point, Series},
     story::{self, Step, Story},
     watching::{self, short},
 };
-use crate::{config::Unit, domain::Share, plan, text::markdown};
+use crate::{domain::Share, plan, text::markdown};
 
 /// Points of a chart: more than fit on a phone say nothing more.
 const POINTS: usize = 60;
@@ -92,8 +92,8 @@ fn gates(page: &mut String, story: &Story) {
     }
     page.push_str("### Decisions\n\n| | gate | decision | numbers |\n|---|---|---|---|\n");
     for gate in gates {
-        let numbers = crate::text::line(&gate.numbers.join("; "), NUMBERS);
-        let numbers = markdown(&numbers).replace("; ", "<br>");
+        let numbers: Vec<String> = gate.numbers.iter().map(|number| markdown(&crate::text::line(number, NUMBERS))).collect();
+        let numbers = numbers.join("<br>");
         let (tick, of) = gate.ticks;
         let _ = writeln!(
             page,
@@ -144,7 +144,9 @@ pub(super) fn stretches(story: &Story) -> Vec<Stretch> {
                     (Some(_) | None, _) => name,
                 }
             }
-            plan::Step::MarkPromoted { .. } | plan::Step::Together { .. } if name.ends_with("people") => "Replace the stable instances".to_owned(),
+            plan::Step::MarkPromoted { .. } | plan::Step::Together { .. } if name.ends_with("people") => {
+                "Replace the stable instances".to_owned()
+            }
             plan::Step::Phase { on, .. } if !on.contains(&plan.subject) => "Stabilize".to_owned(),
             _ if name == "Stabilize" => "Finish".to_owned(),
             _ => name,
@@ -227,21 +229,31 @@ fn charts(page: &mut String, story: &Story) {
     let before = before.map_or_else(String::new, |before| format!(", grey {}", markdown(before.as_str())));
     let _ = writeln!(page, "### Metrics\n\nBlue {new}{before}, red the bound. Each point is the worst of its stretch of time.\n");
     let Some(origin) = story.requested.or_else(|| all.first()?.points.first().map(|point| point.at)) else { return };
-    for series in &all {
-        chart(page, &series.metric, series.unit, &series::evenly(&series.points, POINTS), origin);
+    let (first, others): (Vec<&Series>, Vec<&Series>) = all.iter().partition(|series| series::is_first(&series.metric));
+    for series in first {
+        chart(page, series, origin);
     }
     let end = all.iter().filter_map(|series| series.points.last()).map(|point| point.at).max();
     if let Some(end) = end {
         share(page, &series::shares(story), origin, end);
     }
+    if others.is_empty() {
+        return;
+    }
+    page.push_str("<details><summary>Other metrics</summary>\n\n");
+    for series in others {
+        chart(page, series, origin);
+    }
+    page.push_str("</details>\n\n");
 }
 
-fn chart(page: &mut String, metric: &str, unit: Unit, points: &[Point], origin: Timestamp) {
+fn chart(page: &mut String, series: &Series, origin: Timestamp) {
+    let points = series::evenly(&series.points, POINTS);
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
     if points.len() < 2 {
         return;
     }
-    let (scale, name) = watching::scale(unit);
+    let (scale, name) = watching::scale(series.unit);
     // The chart has no way to leave a gap: what was not read is drawn at the value before it, or the first one.
     let drawn = |value: &dyn Fn(&Point) -> Option<f64>| -> Option<Vec<f64>> {
         let mut last = points.iter().find_map(value)?;
@@ -256,11 +268,10 @@ fn chart(page: &mut String, metric: &str, unit: Unit, points: &[Point], origin: 
         )
     };
     let Some(new) = drawn(&|point| point.new) else { return };
-    let lines: Vec<Vec<f64>> =
-        [Some(new), drawn(&|point| point.before), drawn(&|point| point.bound)].into_iter().flatten().collect();
+    let lines: Vec<Vec<f64>> = [Some(new), drawn(&|point| point.before), drawn(&|point| point.bound)].into_iter().flatten().collect();
     let style = if lines.len() > 2 { THREE } else { TWO };
-    let top = lines.iter().flatten().copied().fold(0.0, f64::max) * 1.1;
-    axes(page, style, metric, name, if top > 0.0 { top } else { 1.0 }, (first.at, last.at), origin);
+    let ends = series::ends(lines.iter().flatten().copied(), series.unit);
+    axes(page, style, &series.metric, name, ends, (first.at, last.at), origin);
     for line in lines {
         let _ = writeln!(page, "    line [{}]", line.into_iter().map(short).collect::<Vec<_>>().join(", "));
     }
@@ -275,21 +286,22 @@ fn share(page: &mut String, shares: &[(Timestamp, Share)], origin: Timestamp, en
         let at = from + Duration::try_from_secs_f64(span * index as f64 / (POINTS - 1) as f64).unwrap_or_default();
         shares.iter().rev().find(|(since, _)| *since <= at).map_or(0.0, |(_, share)| share.ratio() * 100.0)
     };
-    axes(page, TWO, "share of people on the new version", "%", 100.0, (from, end), origin);
+    axes(page, TWO, "share of people on the new version", "%", (0.0, 100.0), (from, end), origin);
     let _ = writeln!(page, "    line [{}]\n```\n", (0..POINTS).map(value).map(short).collect::<Vec<_>>().join(", "));
 }
 
-fn axes(page: &mut String, style: &str, title: &str, unit: &str, top: f64, span: (Timestamp, Timestamp), origin: Timestamp) {
+fn axes(page: &mut String, style: &str, title: &str, unit: &str, ends: (f64, f64), span: (Timestamp, Timestamp), origin: Timestamp) {
     let since = |at: Timestamp| at.duration_since(origin).as_secs_f64();
     let (length, word) = if since(span.1) >= 120.0 { (60.0, "minutes") } else { (1.0, "seconds") };
     let _ = writeln!(
         page,
         "```mermaid\n{style}\nxychart-beta\n    title \"{title}\"\n    x-axis \"{word} since the release began, {}\" {:.1} --> {:.1}\n    \
-         y-axis \"{unit}\" 0 --> {}",
+         y-axis \"{unit}\" {} --> {}",
         origin.strftime("%H:%M:%S UTC"),
         since(span.0) / length,
         since(span.1) / length,
-        short(top),
+        short(ends.0),
+        short(ends.1),
     );
 }
 

@@ -10,6 +10,9 @@ use crate::{
     gate::{Judgement, Verdict},
 };
 
+/// The metrics that everybody asks for.
+const FIRST: [&str; 2] = ["error-rate", "latency-p99"];
+
 /// A metric's values at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
@@ -38,6 +41,10 @@ pub(super) struct Series {
 pub(super) fn metrics(story: &Story) -> Vec<Series> {
     let mut all: Vec<Series> = Vec::new();
     for watched in story.watches() {
+        // Between two watches nothing was measured: a line through it would say that something was.
+        if let Some(first) = watched.ticks.first() {
+            all.iter_mut().for_each(|series| series.points.push(Point { at: first.at, new: None, before: None, bound: None }));
+        }
         for tick in &watched.ticks {
             let mut seen: Vec<&str> = Vec::new();
             for (judgement, beside) in tick.judgements.iter().zip(&tick.beside) {
@@ -46,7 +53,7 @@ pub(super) fn metrics(story: &Story) -> Vec<Series> {
                 // Two rules of a metric have one value; what it was held against is the tighter of their bounds.
                 if seen.contains(&metric) {
                     let series = all.iter_mut().find(|series| series.metric == metric);
-                    if let Some(point) = series.and_then(|series| series.points.last_mut()) {
+                    if let Some(point) = series.and_then(|series| series.points.last_mut()).filter(|_| watched.judged == Judged::New) {
                         point.bound = tighter(point.bound, bound(judgement), judgement);
                     }
                     continue;
@@ -65,11 +72,28 @@ pub(super) fn metrics(story: &Story) -> Vec<Series> {
         }
     }
     all.retain(|series| series.points.iter().any(|point| point.new.is_some() && point.bound.is_some()));
+    all.sort_by_key(|series| place(&series.metric));
     all
+}
+
+/// What people ask for first stands first; the rest stays in its order.
+fn place(metric: &str) -> usize {
+    FIRST.iter().position(|first| *first == metric).unwrap_or(FIRST.len())
+}
+
+/// Whether a metric is one that everybody asks for.
+pub(super) fn is_first(metric: &str) -> bool {
+    place(metric) < FIRST.len()
 }
 
 fn bound(judgement: &Judgement) -> Option<f64> {
     judgement.limit.and_then(|limit| limit.value).map(|value| value.value)
+}
+
+/// Whether one of two rules of a metric allows less than the other.
+fn is_tighter(one: &Judgement, other: &Judgement) -> bool {
+    let (Some(a), Some(b)) = (bound(one), bound(other)) else { return false };
+    a != b && tighter(Some(a), Some(b), one) == Some(a)
 }
 
 fn tighter(one: Option<f64>, other: Option<f64>, judgement: &Judgement) -> Option<f64> {
@@ -109,9 +133,8 @@ fn updated(story: &Story, instance: &InstanceName, at: Timestamp) -> bool {
             _ => false,
         })
     };
-    let before = |(index, step): &(usize, &crate::plan::Step)| {
-        writes(std::slice::from_ref(*step)) && began(*index).is_some_and(|began| began <= at)
-    };
+    let before =
+        |(index, step): &(usize, &crate::plan::Step)| writes(std::slice::from_ref(*step)) && began(*index).is_some_and(|began| began <= at);
     let last = plan.steps.iter().enumerate().filter(before).last();
     last.is_some_and(|(index, _)| index < story.planned)
 }
@@ -125,7 +148,9 @@ pub(super) struct Gate {
     pub(super) after_ms: u64,
     /// Ticks.
     pub(super) ticks: (u32, u32),
-    /// The decision's sign and words.
+    /// The decision.
+    pub(super) decision: Decision,
+    /// Its sign.
     pub(super) mark: &'static str,
     /// The decision in words: "passed", "taken back to 25%", "stopped".
     pub(super) words: String,
@@ -149,7 +174,17 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
         (Decision::Stopped { .. }, _) => ("❌", "stopped".to_owned()),
     };
     let numbers = |only: &dyn Fn(&Judgement) -> bool| -> Vec<String> {
-        last.judgements.iter().filter(|judgement| only(judgement)).map(ToString::to_string).collect()
+        let mut told: Vec<&Judgement> = Vec::new();
+        for judgement in last.judgements.iter().filter(|judgement| only(judgement)) {
+            // Two rules of a metric have one value: told is the one with the tighter bound.
+            match told.iter_mut().find(|known| known.metric == judgement.metric) {
+                Some(known) if is_tighter(judgement, known) => *known = judgement,
+                Some(_) => {}
+                None => told.push(judgement),
+            }
+        }
+        told.sort_by_key(|judgement| place(judgement.metric.as_str()));
+        told.into_iter().map(ToString::to_string).collect()
     };
     let numbers = match &watched.decision {
         Decision::Open | Decision::Passed => numbers(&|judgement| judgement.value.is_some() && judgement.limit.is_some()),
@@ -159,7 +194,15 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
             if bad.is_empty() { vec![why.clone()] } else { bad }
         }
     };
-    Gate { title: watched.title.clone(), after_ms: last.after_ms, ticks: (last.tick, last.of), mark, words, numbers }
+    Gate {
+        title: watched.title.clone(),
+        decision: watched.decision.clone(),
+        after_ms: last.after_ms,
+        ticks: (last.tick, last.of),
+        mark,
+        words,
+        numbers,
+    }
 }
 
 /// What the last watch of the new version measured, for a final message. Nothing is made up: what was not measured is `None`.
@@ -195,8 +238,13 @@ pub(super) fn measured(story: &Story) -> Measured {
         // Counts of a release are far below what a float holds exactly.
         (to > from).then(|| requests as f64 / ((to - from) as f64 / 60_000.0))
     });
-    let health: Vec<Verdict> =
-        watched.ticks.iter().flat_map(|tick| &tick.judgements).filter(|one| one.metric.as_str() == "health").map(|one| one.verdict).collect();
+    let health: Vec<Verdict> = watched
+        .ticks
+        .iter()
+        .flat_map(|tick| &tick.judgements)
+        .filter(|one| one.metric.as_str() == "health")
+        .map(|one| one.verdict)
+        .collect();
     let good = health.iter().filter(|verdict| **verdict == Verdict::Pass).count();
     Measured {
         over: duration(tick.after_ms),
@@ -223,6 +271,20 @@ impl Measured {
             ("Throughput", self.throughput.map_or_else(not, |rate| format!("{rate:.0} requests/min"))),
             ("Uptime", uptime),
         ]
+    }
+}
+
+/// Where a chart's axis of values begins and ends, as its `values` are written: at nothing, with a little room at the top. Shares
+/// that are all high, such as a success rate and its bound, are shown close up: from nothing they would all be one line.
+pub(super) fn ends(values: impl Iterator<Item = f64> + Clone, unit: Unit) -> (f64, f64) {
+    let (low, high) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(0.0, f64::max));
+    match unit {
+        Unit::Percent if (90.0..=100.0).contains(&low) && high <= 100.0 => {
+            let room = (100.0 - low).max(0.1);
+            ((low - room * 0.5).max(0.0), 100.0)
+        }
+        Unit::Percent | Unit::Time | Unit::Plain if high > 0.0 => (0.0, high * 1.1),
+        Unit::Percent | Unit::Time | Unit::Plain => (0.0, 1.0),
     }
 }
 

@@ -83,6 +83,8 @@ pub enum Ear {
     PagerDuty,
     /// Customers.
     StatusPage,
+    /// Who reads the notes of the release at GitHub.
+    ReleaseNotes,
 }
 
 impl Ear {
@@ -94,6 +96,7 @@ impl Ear {
             Self::Incidents => "Slack (incidents)",
             Self::PagerDuty => "PagerDuty",
             Self::StatusPage => "status page",
+            Self::ReleaseNotes => "GitHub release",
         }
     }
 }
@@ -558,7 +561,9 @@ pub fn headline(story: &Story) -> String {
     match (end.outcome, story.aim()) {
         (Outcome::Healthy, Aim::Deploy) => match story.rollout.as_ref().map(|rollout| rollout.strategy) {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
-            Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),
+            // The runbook's own words (Final Notification).
+            Some(Strategy::Canary) => format!("🎉 {} DEPLOYMENT COMPLETE", environment.to_uppercase()),
+            Some(Strategy::Direct) | None => format!("✅ {environment} deployment complete"),
         },
         (Outcome::Healthy, Aim::Finish) => format!("✅ {environment} deployment finished: {} is stable", story.version_words()),
         (Outcome::Healthy, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => format!("✅ {environment} {what} complete"),

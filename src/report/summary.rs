@@ -243,6 +243,8 @@ fn told(page: &mut String, story: &Story) {
     let ears = story.audience.iter().filter(|(ear, _)| match ear {
         Ear::Slack => true,
         Ear::Incidents | Ear::PagerDuty | Ear::StatusPage => calls_people,
+        // Only a release to production has any.
+        Ear::ReleaseNotes => story.rollout.as_ref().is_some_and(|rollout| rollout.strategy == Strategy::Canary),
     });
     let (mut told, mut nothing, mut off, mut missed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (ear, heard) in ears {

@@ -30,7 +30,7 @@ const POINTS: usize = 720;
 /// From moments and values to places in the picture.
 struct Frame {
     span: (Timestamp, Timestamp),
-    top: f64,
+    ends: (f64, f64),
 }
 
 impl Frame {
@@ -41,15 +41,20 @@ impl Frame {
     }
 
     fn y(&self, value: f64) -> f64 {
-        let part = if self.top > 0.0 { (value / self.top).clamp(0.0, 1.0) } else { 0.0 };
+        let (low, high) = self.ends;
+        let part = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
         HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
     }
 
     /// The picture around what is drawn, with its axes: three values, three moments.
     fn around(&self, drawn: &str, unit: &str, what: &str) -> String {
-        let mut picture = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title>\n", text(what));
+        let mut picture = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title>\n",
+            text(what)
+        );
         for part in [0.0, 0.5, 1.0] {
-            let (value, y) = (self.top * part, self.y(self.top * part));
+            let value = self.ends.0 + (self.ends.1 - self.ends.0) * part;
+            let y = self.y(value);
             let _ = writeln!(
                 picture,
                 "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{y:.1}\" stroke=\"var(--line)\" />\
@@ -101,9 +106,8 @@ pub(super) fn metric(series: &Series, span: (Timestamp, Timestamp), marks: &[(Ti
     let (scale, unit) = scale(series.unit);
     let points: Vec<Point> =
         if series.points.len() > POINTS { crate::report::series::evenly(&series.points, POINTS) } else { series.points.clone() };
-    let values = || points.iter().flat_map(|point| [point.new, point.before, point.bound]).flatten();
-    let top = values().fold(0.0, f64::max) * scale * 1.1;
-    let frame = Frame { span, top: if top > 0.0 { top } else { 1.0 } };
+    let values = points.iter().flat_map(|point| [point.new, point.before, point.bound]).flatten().map(|value| value * scale);
+    let frame = Frame { span, ends: crate::report::series::ends(values, series.unit) };
     let place = |value: &dyn Fn(&Point) -> Option<f64>| -> Vec<Option<(f64, f64)>> {
         points.iter().map(|point| value(point).map(|value| (frame.x(point.at), frame.y(value * scale)))).collect()
     };
@@ -122,7 +126,10 @@ pub(super) fn metric(series: &Series, span: (Timestamp, Timestamp), marks: &[(Ti
         );
     }
     drawn.push_str(&line(place(&|point| point.bound).into_iter(), "stroke=\"var(--bound)\" stroke-width=\"1.5\" stroke-dasharray=\"5 4\""));
-    drawn.push_str(&line(place(&|point| point.before).into_iter(), "stroke=\"var(--before)\" stroke-width=\"1.5\" stroke-linecap=\"round\""));
+    drawn.push_str(&line(
+        place(&|point| point.before).into_iter(),
+        "stroke=\"var(--before)\" stroke-width=\"1.5\" stroke-linecap=\"round\"",
+    ));
     drawn.push_str(&line(place(&|point| point.new).into_iter(), "stroke=\"var(--new)\" stroke-width=\"2\" stroke-linecap=\"round\""));
     frame.around(&drawn, unit, &series.metric)
 }
@@ -131,7 +138,7 @@ pub(super) fn metric(series: &Series, span: (Timestamp, Timestamp), marks: &[(Ti
 pub(super) fn shares(shares: &[(Timestamp, Share)], span: (Timestamp, Timestamp)) -> String {
     let last = shares.last().map_or(span.1, |(at, _)| *at);
     let first = shares.first().map_or(span.0, |(at, _)| *at);
-    let frame = Frame { span: (span.0.min(first), span.1.max(last)), top: 100.0 };
+    let frame = Frame { span: (span.0.min(first), span.1.max(last)), ends: (0.0, 100.0) };
     let mut path = format!("M{:.1} {:.1}", frame.x(frame.span.0), frame.y(0.0));
     for (at, share) in shares {
         let _ = write!(path, "H{:.1}V{:.1}", frame.x(*at), frame.y(share.ratio() * 100.0));
@@ -139,7 +146,10 @@ pub(super) fn shares(shares: &[(Timestamp, Share)], span: (Timestamp, Timestamp)
     let _ = write!(path, "H{:.1}V{:.1}", frame.x(frame.span.1), frame.y(0.0));
     let mut drawn = format!("<path d=\"{path}\" fill=\"var(--new)\" fill-opacity=\".15\" stroke=\"var(--new)\" stroke-width=\"2\" />\n");
     for (at, share) in shares {
-        let _ = writeln!(drawn, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", frame.x(*at) + 3.0, frame.y(share.ratio() * 100.0) - 3.0, text(&share.to_string()));
+        let x = frame.x(*at);
+        let (x, anchor) = if x > WIDTH * 0.9 { (x - 3.0, "end") } else { (x + 3.0, "start") };
+        let y = (frame.y(share.ratio() * 100.0) - 3.0).max(10.0);
+        let _ = writeln!(drawn, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", text(&share.to_string()));
     }
     frame.around(&drawn, "%", "share of people on the new version")
 }
@@ -154,7 +164,8 @@ pub(super) fn timeline(stretches: &[Stretch], moments: &[(Timestamp, String)]) -
     let x = |at: Timestamp| NAMES + (at.duration_since(from).as_secs_f64() / whole).clamp(0.0, 1.0) * (WIDTH - NAMES - 90.0);
     // So few rows that a float counts them.
     let height = ROW * (stretches.len() as f64 + 1.0);
-    let mut picture = format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>timeline</title>\n");
+    let mut picture =
+        format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>timeline</title>\n");
     for (row, stretch) in stretches.iter().enumerate() {
         let y = ROW * row as f64;
         let (left, right) = (x(stretch.from), x(stretch.to));

@@ -11,12 +11,7 @@ use super::{
     story::{self, Heard, Step, Story},
     watching,
 };
-use crate::{
-    domain::Outcome,
-    execute::Diagnosis,
-    plan,
-    text::html as text,
-};
+use crate::{domain::Outcome, execute::Diagnosis, plan, text::html as text};
 
 /// The end of the page's file name.
 pub const EXTENSION: &str = "html";
@@ -76,7 +71,11 @@ pub fn render(story: &Story) -> String {
     }
     notes(&mut page, story);
     let id = story.rollout.as_ref().map_or("", |rollout| rollout.id.as_str());
-    let _ = writeln!(page, "<footer>rollout {} · all times UTC · made by deploy-action from the release's events</footer>\n</body>\n</html>", text(id));
+    let _ = writeln!(
+        page,
+        "<footer>rollout {} · all times UTC · made by deploy-action from the release's events</footer>\n</body>\n</html>",
+        text(id)
+    );
     page
 }
 
@@ -177,10 +176,17 @@ fn tripped(page: &mut String, story: &Story) {
     });
     if let Some((watched, index)) = found {
         let rule = watched.ticks.get(index).and_then(|tick| tick.judgements.iter().position(|one| one == judgement));
-        let _ = writeln!(page, "<p>{}. The looks up to it:</p>\n<table><tr><th>at</th><th>{}</th><th>the version before</th></tr>", text(&watched.title), text(judgement.metric.as_str()));
+        let _ = writeln!(
+            page,
+            "<p>{}. The looks up to it:</p>\n<table><tr><th>at</th><th>{}</th><th>the version before</th></tr>",
+            text(&watched.title),
+            text(judgement.metric.as_str())
+        );
         for tick in watched.ticks.iter().take(index + 1).skip(index.saturating_sub(4)) {
             let said = rule.and_then(|rule| tick.judgements.get(rule)).map_or_else(String::new, ToString::to_string);
-            let beside = rule.and_then(|rule| tick.beside.get(rule).copied().flatten()).map_or_else(|| "not measured".to_owned(), |value| value.to_string());
+            let beside = rule
+                .and_then(|rule| tick.beside.get(rule).copied().flatten())
+                .map_or_else(|| "not measured".to_owned(), |value| value.to_string());
             let _ = writeln!(page, "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", tick.at.strftime("%H:%M:%S"), text(&said), text(&beside));
         }
         page.push_str("</table>\n");
@@ -236,13 +242,15 @@ fn charts(page: &mut String, story: &Story) {
         text(before)
     );
     let marks = release::moments(story);
-    for series in &all {
+    let draw = |page: &mut String, series: &series::Series| {
         let _ = writeln!(page, "<h3>{}</h3>\n{}", text(&series.metric), chart::metric(series, span, &marks));
-    }
+    };
+    all.iter().filter(|series| series::is_first(&series.metric)).for_each(|series| draw(page, series));
     let shares = series::shares(story);
     if !shares.is_empty() {
         let _ = writeln!(page, "<h3>share of people on {}</h3>\n{}", text(story.version_words()), chart::shares(&shares, span));
     }
+    all.iter().filter(|series| !series::is_first(&series.metric)).for_each(|series| draw(page, series));
 }
 
 fn traffic(page: &mut String, story: &Story) {
@@ -292,7 +300,13 @@ fn diagnosis(page: &mut String, found: &Diagnosis) {
         if !instance.events.is_empty() {
             page.push_str("<table><tr><th>Azure's event</th><th>times</th><th></th></tr>\n");
             for event in &instance.events {
-                let _ = writeln!(page, "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", text(&event.name), event.count.max(1), text(&event.message));
+                let _ = writeln!(
+                    page,
+                    "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+                    text(&event.name),
+                    event.count.max(1),
+                    text(&event.message)
+                );
             }
             page.push_str("</table>\n");
         }
