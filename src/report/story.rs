@@ -363,6 +363,9 @@ impl Story {
                     self.earlier.push(Arc::new(over));
                 }
             }
+            Happening::WatchExtended { lacking, .. } => {
+                self.warnings.push(format!("{}: extended, there was too little to judge by: {}", self.watch.title, lacking.join("; ")));
+            }
             Happening::Drained { from, after_ms, left, .. } => {
                 self.drained.retain(|drained| drained.from != *from);
                 self.drained.push(Drained { from: from.clone(), after_ms: *after_ms, left: *left });

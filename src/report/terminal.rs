@@ -209,6 +209,9 @@ impl Terminal {
                 let all = u64::try_from(changes.changes.len()).unwrap_or(u64::MAX).saturating_add(changes.more);
                 self.line(at, &format!("  new since {}: {all} changes", changes.since));
             }
+            Happening::WatchExtended { most, lacking, .. } => {
+                self.line(at, &format!("  not enough to go on: extended, by {most} ticks at most: {}", lacking.join("; ")));
+            }
             Happening::Tick { tick, of, judgements, standby, .. } => {
                 let style = if super::watching::is_calm(judgements) { FAINT } else { YELLOW };
                 let text = self.styled(style, &format!("  {}", super::watching::tick_line(*tick, *of, judgements, standby.as_ref())));

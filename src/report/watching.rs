@@ -167,9 +167,6 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
     if !story.earlier.is_empty() {
         let _ = writeln!(page, "{}\n", text(&story.watch.title));
     }
-    if !is_calm(&last.judgements) {
-        asked(page, story, last);
-    }
     of(page, story, &story.watch, &text);
 }
 
@@ -181,6 +178,10 @@ fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) 
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
+        // Of a watch that is over no queries are kept.
+        if story.watch.ticks.last().is_some_and(|latest| Arc::ptr_eq(latest, last)) {
+            asked(page, story, last);
+        }
     }
     table(page, watched, text);
     // A release by shares has its charts over the whole of it; the last watch is shown close up besides.
