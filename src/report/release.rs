@@ -179,7 +179,7 @@ pub(super) fn moments(story: &Story) -> Vec<(Timestamp, String)> {
     let mut all: Vec<(Timestamp, String)> = broken.collect();
     if let Some(first) = all.first().map(|(at, _)| *at) {
         let shares = series::shares(story);
-        all.extend(shares.into_iter().filter(|(at, _)| *at > first).map(|(at, share)| (at, format!("back to {share}"))).take(8));
+        all.extend(shares.into_iter().filter(|(at, _)| *at >= first).map(|(at, share)| (at, format!("back to {share}"))).take(8));
     }
     all
 }
@@ -306,4 +306,4 @@ fn axes(page: &mut String, style: &str, title: &str, unit: &str, ends: (f64, f64
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,7 @@ use super::story::{Decision, Judged, Story, Tick, Watched, duration};
 use crate::{
     config::{Bound, Quantity, Unit},
     domain::{InstanceName, Share},
-    gate::{Judgement, Verdict},
+    gate::{Counts, Judgement, Verdict},
 };
 
 /// The metrics that everybody asks for.
@@ -210,9 +210,9 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
 pub(super) struct Measured {
     /// Over how long, in words.
     pub(super) over: String,
-    /// Errors per request.
-    pub(super) error_rate: Option<Quantity>,
-    /// The slowest hundredth of answers took at least so long.
+    /// Errors and requests of the whole watch or, where nobody counted, what was read last.
+    pub(super) errors: Option<Errors>,
+    /// The highest p99 that was read.
     pub(super) latency_p99: Option<Quantity>,
     /// Requests a minute.
     pub(super) throughput: Option<f64>,
@@ -220,18 +220,28 @@ pub(super) struct Measured {
     pub(super) health: Option<(usize, usize)>,
 }
 
+/// How many requests failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Errors {
+    /// So many of so many.
+    Counted(Counts),
+    /// This rate was read last.
+    Rate(Quantity),
+}
+
 /// What the last watch of the new version measured.
 pub(super) fn measured(story: &Story) -> Measured {
     let last = story.watches().filter(|watched| watched.judged == Judged::New).last();
     let Some((watched, tick)) = last.and_then(|watched| Some((watched, watched.ticks.last()?))) else { return Measured::default() };
-    let value = |metric: &str| {
-        let mut all = watched.ticks.iter().rev().filter_map(|tick| {
+    let values = |metric: &'static str| {
+        watched.ticks.iter().filter_map(move |tick| {
             let of = |judgement: &&Judgement| judgement.metric.as_str() == metric && judgement.value.is_some();
             tick.judgements.iter().find(of).and_then(Judgement::shown)
-        });
-        all.next()
+        })
     };
-    let mut counted = watched.ticks.iter().filter_map(|tick| Some((tick.after_ms, tick.requests.0?)));
+    let served = watched.ticks.iter().rev().find_map(|tick| tick.served).filter(|served| served.requests > 0);
+    let errors = served.map(Errors::Counted).or_else(|| values("error-rate").last().map(Errors::Rate));
+    let mut counted = watched.ticks.iter().filter_map(|tick| Some((tick.after_ms, tick.served?.requests)));
     let throughput = counted.next().and_then(|(from, first)| {
         let (to, last) = counted.last()?;
         let requests = last.checked_sub(first)?;
@@ -248,8 +258,8 @@ pub(super) fn measured(story: &Story) -> Measured {
     let good = health.iter().filter(|verdict| **verdict == Verdict::Pass).count();
     Measured {
         over: duration(tick.after_ms),
-        error_rate: value("error-rate"),
-        latency_p99: value("latency-p99"),
+        errors,
+        latency_p99: values("latency-p99").max_by(|a, b| a.value.total_cmp(&b.value)),
         throughput,
         health: (!health.is_empty()).then_some((good, health.len())),
     }
@@ -259,15 +269,22 @@ impl Measured {
     /// The runbook's four lines (Final Notification: Metrics), each with its name.
     pub(super) fn lines(&self) -> [(&'static str, String); 4] {
         let not = || "not measured".to_owned();
-        let quantity = |value: Option<Quantity>| value.map_or_else(not, |value| value.to_string());
+        let errors = match self.errors {
+            Some(Errors::Counted(counts)) => {
+                let rate = counts.rate().map_or_else(not, |rate| Quantity::ratio(rate).to_string());
+                format!("{rate} ({} of {} requests)", counts.events, counts.requests)
+            }
+            Some(Errors::Rate(rate)) => rate.to_string(),
+            None => not(),
+        };
         let uptime = self.health.map_or_else(not, |(good, all)| {
             // As many health checks as a float holds exactly, by far.
             let share = good as f64 / all as f64;
             format!("{} ({good} of {all} health checks)", Quantity::ratio(share))
         });
         [
-            ("Error rate", quantity(self.error_rate)),
-            ("Latency p99", quantity(self.latency_p99)),
+            ("Error rate", errors),
+            ("Latency p99", self.latency_p99.map_or_else(not, |value| format!("{value} at most"))),
             ("Throughput", self.throughput.map_or_else(not, |rate| format!("{rate:.0} requests/min"))),
             ("Uptime", uptime),
         ]

@@ -8,7 +8,7 @@ use crate::{
     domain::{ExitStatus, ImageReference, InstanceName, Outcome, Share, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::{Failure, FailureKind},
-    gate::{Basis, Judgement, Reading, Sample, Subject},
+    gate::{Basis, Counts, Judgement, Reading, Sample, Subject},
     observe::Instance,
     plan::{self, Aim, Plan, Side, Slice},
 };
@@ -240,8 +240,9 @@ pub struct Tick {
     pub judgements: Vec<Judgement>,
     /// The values of what the judged version is compared with, rule by rule, where they were read.
     pub beside: Vec<Option<Quantity>>,
-    /// Requests since the watch began, the window before it included: of the judged version, and of what it is compared with.
-    pub requests: (Option<u64>, Option<u64>),
+    /// Requests of the judged version since the watch began, the window before it included, and how many of them were errors;
+    /// where both were counted.
+    pub served: Option<Counts>,
 }
 
 /// A health probe.
@@ -341,9 +342,9 @@ impl Story {
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
                 self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
                 let beside = judgements.iter().map(|judgement| beside(judgement, samples)).collect();
-                let requests = (total(samples, Subject::New), total(samples, Subject::Baseline));
+                let served = served(samples);
                 let (at, judgements) = (event.at, judgements.clone());
-                let tick = Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements, beside, requests };
+                let tick = Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements, beside, served };
                 self.watch.ticks.push(Arc::new(tick));
                 self.samples.clone_from(samples);
             }
@@ -499,16 +500,16 @@ fn beside(judgement: &Judgement, samples: &[Sample]) -> Option<Quantity> {
     Some(Quantity { value, unit })
 }
 
-/// Requests of a subject since the watch began, where any sample counted them.
-fn total(samples: &[Sample], subject: Subject) -> Option<u64> {
-    let counted = samples.iter().filter(|sample| sample.subject == subject).filter_map(|sample| match &sample.reading {
-        Reading::Value { basis: Basis::Counts { total, .. }, .. } => Some(total.requests),
+/// What the judged version served since the watch began, where it was counted.
+fn served(samples: &[Sample]) -> Option<Counts> {
+    let is_it = |sample: &&Sample| sample.metric.as_str() == "error-rate" && sample.subject == Subject::New;
+    match samples.iter().find(is_it)?.reading {
+        Reading::Value { basis: Basis::Counts { total, .. }, .. } => Some(total),
         Reading::Value { basis: Basis::Plain | Basis::Requests { .. }, .. }
         | Reading::NoData { .. }
         | Reading::Failed { .. }
         | Reading::Stale { .. } => None,
-    });
-    counted.max()
+    }
 }
 
 /// "420 ms", "42 s", "4 min 12 s", "1 h 5 min".
