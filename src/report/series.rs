@@ -91,7 +91,7 @@ fn bound(judgement: &Judgement) -> Option<f64> {
 }
 
 /// Whether one of two rules of a metric allows less than the other.
-fn is_tighter(one: &Judgement, other: &Judgement) -> bool {
+pub(super) fn is_tighter(one: &Judgement, other: &Judgement) -> bool {
     let (Some(a), Some(b)) = (bound(one), bound(other)) else { return false };
     a != b && tighter(Some(a), Some(b), one) == Some(a)
 }
@@ -135,7 +135,7 @@ fn updated(story: &Story, instance: &InstanceName, at: Timestamp) -> bool {
     };
     let before =
         |(index, step): &(usize, &crate::plan::Step)| writes(std::slice::from_ref(*step)) && began(*index).is_some_and(|began| began <= at);
-    let last = plan.steps.iter().enumerate().filter(before).last();
+    let last = plan.steps.iter().enumerate().rfind(before);
     last.is_some_and(|(index, _)| index < story.planned)
 }
 
@@ -240,10 +240,10 @@ pub(super) fn measured(story: &Story) -> Measured {
         })
     };
     let served = watched.ticks.iter().rev().find_map(|tick| tick.served).filter(|served| served.requests > 0);
-    let errors = served.map(Errors::Counted).or_else(|| values("error-rate").last().map(Errors::Rate));
+    let errors = served.map(Errors::Counted).or_else(|| values("error-rate").next_back().map(Errors::Rate));
     let mut counted = watched.ticks.iter().filter_map(|tick| Some((tick.after_ms, tick.served?.requests)));
     let throughput = counted.next().and_then(|(from, first)| {
-        let (to, last) = counted.last()?;
+        let (to, last) = counted.next_back()?;
         let requests = last.checked_sub(first)?;
         // Counts of a release are far below what a float holds exactly.
         (to > from).then(|| requests as f64 / ((to - from) as f64 / 60_000.0))

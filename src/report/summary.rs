@@ -127,7 +127,7 @@ fn steps(page: &mut String, story: &Story) {
             Step::Failed { duration_ms } => ("❌", story::duration(*duration_ms)),
         };
         let why = if let plan::Step::DeleteInstance { why, .. } = step { format!(": {why}") } else { String::new() };
-        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&format!("{step}{why}")));
+        let _ = writeln!(page, "| {mark} | {} | {} |", text(&format!("{step}{why}")), super::watching::unbroken(&took));
     }
     page.push('\n');
     let mut changes = Vec::new();
@@ -150,7 +150,7 @@ fn steps(page: &mut String, story: &Story) {
 fn smoke(page: &mut String, story: &Story) {
     for tests in story.smoke.chunk_by(|one, next| one.step == next.step) {
         let step = tests.first().and_then(|test| story.plan.as_ref()?.steps.get(test.step));
-        let title = step.map_or_else(|| "Smoke tests".to_owned(), ToString::to_string);
+        let title = step.map_or_else(|| "Smoke tests".to_owned(), smoke_title);
         let _ = writeln!(page, "### {}\n\n| | path | answer | took |\n|---|---|---|---|", text(&title));
         for test in tests {
             let mark = if test.result.is_good() { "✅" } else { "❌" };
@@ -172,6 +172,20 @@ fn smoke(page: &mut String, story: &Story) {
             page.push_str("</details>\n\n");
         }
     }
+}
+
+/// What smoke tests were of: those of steps that were carried out at the same time stand together.
+fn smoke_title(step: &plan::Step) -> String {
+    let plan::Step::Together { lanes } = step else { return step.to_string() };
+    let on: Vec<&str> = lanes
+        .iter()
+        .flatten()
+        .filter_map(|step| match step {
+            plan::Step::Smoke { target: plan::SmokeTarget::Instance(instance), .. } => Some(instance.as_str()),
+            _ => None,
+        })
+        .collect();
+    format!("Smoke tests on {}", on.join(", "))
 }
 
 fn probes(page: &mut String, story: &Story) {

@@ -173,8 +173,12 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
 /// One watch.
 fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) -> String) {
     let Some(last) = watched.ticks.last() else { return };
-    for judgement in last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
-        let _ = writeln!(page, "- {}", text(&judgement.to_string()));
+    let mut bad: Vec<String> =
+        last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass).map(ToString::to_string).collect();
+    bad.sort();
+    bad.dedup();
+    for judgement in bad {
+        let _ = writeln!(page, "- {}", text(&judgement));
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
@@ -186,10 +190,35 @@ fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) 
     table(page, watched, text);
     // A release by shares has its charts over the whole of it; the last watch is shown close up besides.
     if !super::release::is_one(story) || std::ptr::eq(watched, &raw const story.watch) {
-        for (index, rule) in watched.rules.iter().enumerate() {
-            chart(page, story, watched, index, rule);
+        for (rule, places) in columns(&watched.rules) {
+            if let Some(index) = tightest(watched, &places) {
+                chart(page, story, watched, index, rule);
+            }
         }
     }
+}
+
+/// A watch's rules by their metric, in order, each metric once: its first rule, and the places of all of them. A phase has the
+/// rules of every phase beside its own, and a metric has one value whatever it is held against.
+fn columns(rules: &[Rule]) -> Vec<(&Rule, Vec<usize>)> {
+    let mut all: Vec<(&Rule, Vec<usize>)> = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        match all.iter_mut().find(|(known, _)| known.metric == rule.metric) {
+            Some((_, places)) => places.push(index),
+            None => all.push((rule, vec![index])),
+        }
+    }
+    all
+}
+
+/// Of the rules of a metric the one that allows least.
+fn tightest(watched: &Watched, places: &[usize]) -> Option<usize> {
+    let last = |index: usize| watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index).filter(|one| one.limit.is_some()));
+    places.iter().copied().reduce(|best, index| match (last(best), last(index)) {
+        (Some(known), Some(other)) if super::series::is_tighter(other, known) => index,
+        (None, Some(_)) => index,
+        (Some(_) | None, _) => best,
+    })
 }
 
 /// What was asked for the numbers that were not good, ready to be asked again.
@@ -199,6 +228,8 @@ fn asked(page: &mut String, story: &Story, last: &Tick) {
         .filter_map(|judgement| story.samples.iter().find(|sample| sample.metric == judgement.metric && sample.subject == Subject::New))
         .map(|sample| sample.query.as_str())
         .collect();
+    let queries: std::collections::BTreeSet<&str> = queries.into_iter().collect();
+    let queries: Vec<&str> = queries.into_iter().collect();
     if !queries.is_empty() {
         let _ = writeln!(page, "<details><summary>What was asked</summary>\n\n{}\n</details>\n", fence(&queries.join("\n")));
     }
@@ -207,21 +238,25 @@ fn asked(page: &mut String, story: &Story, last: &Tick) {
 /// A table of samples: at most [`ROWS`] rows, each the worst of its part of the watch; the evidence file has them all.
 fn table(page: &mut String, watched: &Watched, text: &impl Fn(&str) -> String) {
     page.push_str("| after |");
-    for rule in &watched.rules {
+    let columns = columns(&watched.rules);
+    for (rule, places) in &columns {
         let _ = write!(page, " {}", text(rule.metric.as_str()));
-        for bound in rule.bounds.iter().map(bound) {
+        let mut bounds: Vec<String> =
+            places.iter().filter_map(|place| watched.rules.get(*place)).flat_map(|rule| &rule.bounds).map(bound).collect();
+        bounds.dedup();
+        for bound in bounds {
             let _ = write!(page, "<br>{}", text(&bound));
         }
         page.push_str(" |");
     }
     page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(watched.rules.len()));
+    page.push_str(&"---|".repeat(columns.len()));
     page.push('\n');
     for part in parts(&watched.ticks, ROWS) {
         let Some(end) = part.last() else { continue };
         let _ = write!(page, "| {} |", unbroken(&story::duration(end.after_ms)));
-        for index in 0..watched.rules.len() {
-            let _ = write!(page, " {} |", worst(part, index).map_or_else(String::new, |judgement| text(&cell(judgement))));
+        for (_, places) in &columns {
+            let _ = write!(page, " {} |", worst(part, places).map_or_else(String::new, |judgement| text(&cell(judgement))));
         }
         page.push('\n');
     }
@@ -240,13 +275,13 @@ fn cell(judgement: &Judgement) -> String {
 }
 
 /// On one line, however narrow the table.
-fn unbroken(text: &str) -> String {
+pub(super) fn unbroken(text: &str) -> String {
     text.replace(' ', "\u{a0}")
 }
 
-/// The worst judgement of the `index`th rule in a part of the watch: by its verdict, then by its value.
-fn worst(part: &[Arc<Tick>], index: usize) -> Option<&Judgement> {
-    let judgements = part.iter().filter_map(|tick| tick.judgements.get(index));
+/// The worst judgement of the rules in these `places` in a part of the watch: by its verdict, then by its value.
+fn worst<'a>(part: &'a [Arc<Tick>], places: &[usize]) -> Option<&'a Judgement> {
+    let judgements = part.iter().flat_map(|tick| places.iter().filter_map(|place| tick.judgements.get(*place)));
     judgements.max_by(|a, b| severity(a.verdict).cmp(&severity(b.verdict)).then(badness(a).total_cmp(&badness(b))))
 }
 
