@@ -19,7 +19,10 @@ use crate::{
 /// The longest that one look at Azure may take: it must be over before the next tick.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The shortest time before a tick that Azure is asked, and the shortest limit of a look.
+/// However often it is looked, Azure has this long to answer.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+
+/// The shortest time before a tick that Azure is asked.
 const SOON: Duration = Duration::from_millis(100);
 
 /// The metric that Azure's look gives.
@@ -334,7 +337,7 @@ struct Read {
 /// it takes to begin.
 fn look<'a>(watch: &'a Watch<'_>, hands: &Hands, execution: &'a Execution<'_>) -> impl Future<Output = Looked> + use<'a> {
     let group = execution.environment.resource_group.as_str();
-    let limit = watch.every.min(LOOK).max(SOON);
+    let limit = watch.every.clamp(SHORTEST_LOOK, LOOK);
     let name = hands.profile.as_ref().map_or_else(String::new, |profile| profile.name.clone());
     async move {
         let instances = futures::future::join_all(watch.on.iter().map(|instance| async move {
