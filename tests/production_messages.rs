@@ -4,15 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 mod common;
+#[path = "common/production.rs"]
+mod prod;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use common::{binary, everything, run, world};
-use sandbox::{Fault, Finished, IncidentState, Load, RunSpec, Switch, Times, World, load::Working, seed::Production};
+use prod::{BEFORE, NOW};
+use sandbox::{Behaviour, Fault, Finished, IncidentState, RunSpec, Switch, Times, Who, World, load::Working, runner, seed::Production};
 use serde_json::Value;
 
-const BEFORE: &str = "v0.9.5";
-const NOW: &str = "v1.0.0";
 const CHANNEL: &str = "#nextgen-devops";
 const INCIDENTS: &str = "#nextgen-incidents";
 const ALERT: &str = "deploy-action/nextgen-market/nextgen-market/prod";
@@ -21,8 +22,7 @@ const ALERT: &str = "deploy-action/nextgen-market/nextgen-market/prod";
 async fn production(faults: &[Fault]) -> (World, Working) {
     let world = world().await;
     world.seed_production(&Production::stable(BEFORE).with_ttl(1)).await.expect("seeded");
-    let load = world.load(&Load::of("prod"));
-    load.until(|seen| seen.total.requests > 50).await;
+    let load = prod::people(&world).await;
     for fault in faults {
         world.fault(*fault).await;
     }
@@ -214,6 +214,48 @@ async fn a_rollback_alerts_everybody_who_must_know_and_the_next_good_release_tel
     assert!(notes.starts_with("# Invoices\n\nThanks, everybody.\n\n<!-- deploy-action:prod:begin -->"), "{notes}");
     assert!(notes.contains("PRODUCTION DEPLOYMENT COMPLETE") && !notes.contains("rolled back"), "{notes}");
     assert_eq!(notes.matches("deploy-action:prod:begin").count(), 1, "{notes}");
+}
+
+/// Phase 2: "Rollback to 25%", held there; a person decides, and everybody who was called hears of it.
+#[tokio::test]
+async fn what_is_held_calls_people_and_a_persons_rollback_tells_that_it_is_over() {
+    let (world, load) = production(&[]).await;
+    let mut running = runner::spawn(&world, binary(), &prod::push_tag(&world)).expect("started");
+    tokio::select! {
+        () = world.until_profile(prod::GROUP, prod::PROFILE, |profile| prod::canary_has(profile, 50)) => {}
+        ended = running.ended() => ended.expect("its end"),
+    }
+    // Slower than that share allows, and within what every share does.
+    world.behave(Who::version(NOW), Behaviour::default().taking(Duration::from_millis(800)));
+    let done = running.finish(runner::Echo::Off).await.expect("its end");
+    assert_eq!((done.code, done.outputs["outcome"].as_str()), (Some(3), "held"), "{}", done.stdout);
+    let (messages, _) = shown(&world, CHANNEL);
+    for wanted in ["⏸️ Production deployment held: a person must decide", "taken back to 25%", "command: promote"] {
+        assert!(messages[0].contains(wanted), "{wanted} in {}", messages[0]);
+    }
+    let (alerts, _) = shown(&world, INCIDENTS);
+    assert!(alerts[0].contains("*Traffic*\n25% of people are sent to the new version"), "{alerts:?}");
+    assert_eq!(world.pagerduty_incidents()[0].state, IncidentState::Triggered);
+    let mut told = courses(&world);
+    told.sort();
+    assert_eq!((told[0].as_str(), told[1].ends_with(" verifying")), ("in_progress verifying", false), "{told:?}");
+    assert!(told[1].ends_with("identified"), "{told:?}");
+    for wanted in ["↩️ | Watch prod-canary-1 at 50%", "taken back to 25%", "back to 25%"] {
+        assert!(done.summary.contains(wanted), "{wanted} in {}", done.summary);
+    }
+
+    let back = run(&world, &prod::decide(&world, &[])).await;
+    load.stop().await;
+    assert_eq!((back.code, back.outputs["outcome"].as_str()), (Some(0), "rolled-back"), "{}", back.stdout);
+    let called = world.pagerduty_incidents();
+    let actions: Vec<&str> = called[0].events.iter().filter_map(|event| event["event_action"].as_str()).collect();
+    assert_eq!((called.len(), called[0].state, actions.last()), (1, IncidentState::Resolved, Some(&"resolve")));
+    assert!(actions.contains(&"acknowledge"), "{actions:?}");
+    let told = courses(&world);
+    assert!(told.iter().all(|course| course.ends_with("completed") || course.ends_with("resolved")), "{told:?}");
+    assert_eq!(world.status_page_component(), "operational");
+    // A person's rollback is no release: the tag gets none by it.
+    assert_eq!(world.releases(), Vec::<Value>::new());
 }
 
 /// Invariants 4 and 6: nobody who cannot be reached delays a rollback or changes what comes of it.

@@ -191,7 +191,13 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
         Decision::SteppedBack { why, .. } | Decision::Stopped { why, .. } => {
             let bad = numbers(&|judgement| judgement.trips());
             let bad = if bad.is_empty() { numbers(&|judgement| judgement.verdict != Verdict::Pass) } else { bad };
-            if bad.is_empty() { vec![why.clone()] } else { bad }
+            let well = numbers(&|judgement| judgement.value.is_some() && judgement.limit.is_some());
+            match (&watched.decision, bad.is_empty(), well.is_empty()) {
+                (_, false, _) => bad,
+                // Taken back and well there: those are the numbers that a person decides on.
+                (Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence, .. }, true, false) => well,
+                (_, true, _) => vec![why.clone()],
+            }
         }
     };
     Gate {
@@ -338,4 +344,75 @@ pub(super) fn evenly(points: &[Point], most: usize) -> Vec<Point> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::release::tests::{bad, good};
+
+    fn points(values: &[Option<u32>]) -> Vec<Point> {
+        let at = |second: usize| Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(10 * second as u64);
+        let point = |(second, value): (usize, &Option<u32>)| Point {
+            at: at(second),
+            new: value.map(f64::from),
+            before: None,
+            bound: value.map(|_| 50.0),
+        };
+        values.iter().enumerate().map(point).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_chart_hides_nothing_bad_and_makes_nothing_up(
+            values in prop::collection::vec(prop::option::of(0u32..100), 1..200), most in 1usize..70,
+        ) {
+            let even = evenly(&points(&values), most);
+            prop_assert!(even.len() <= most && even.len() <= values.len());
+            let highest = |all: &mut dyn Iterator<Item = f64>| all.fold(None, |top: Option<f64>, value| Some(top.map_or(value, |top| top.max(value))));
+            let read = highest(&mut values.iter().flatten().copied().map(f64::from));
+            prop_assert_eq!(highest(&mut even.iter().filter_map(|point| point.new)), read);
+            prop_assert!(even.windows(2).all(|two| two[0].at < two[1].at));
+        }
+
+        #[test]
+        fn an_axis_holds_all_values(values in prop::collection::vec(0.0f64..1000.0, 1..20)) {
+            for unit in [Unit::Percent, Unit::Time, Unit::Plain] {
+                let (low, high) = ends(values.iter().copied(), unit);
+                prop_assert!(low < high && values.iter().all(|value| (low..=high).contains(value)), "{low} {high}");
+            }
+        }
+    }
+
+    #[test]
+    fn high_shares_are_shown_close_up() {
+        assert_eq!(ends([99.9, 100.0].into_iter(), Unit::Percent), (99.9 - (100.0 - 99.9) * 0.5, 100.0));
+        assert_eq!((ends([0.0].into_iter(), Unit::Percent), ends(std::iter::empty(), Unit::Time)), ((0.0, 1.0), (0.0, 1.0)));
+    }
+
+    #[test]
+    fn the_bound_is_the_tightest_and_a_look_at_what_is_trusted_is_not_held_against_the_new_version() {
+        let all = metrics(&bad());
+        let names: Vec<&str> = all.iter().map(|series| series.metric.as_str()).collect();
+        assert_eq!(names, ["error-rate", "latency-p99"]);
+        let errors = &all[0].points;
+        // Two looks at the version before, then a gap, the five minutes at 5 %, a gap, and what broke at 25 %.
+        assert!(errors[..2].iter().all(|point| point.bound.is_none() && point.before.is_some()), "{errors:?}");
+        let gaps = errors.iter().filter(|point| (point.new, point.before, point.bound) == (None, None, None)).count();
+        assert_eq!((gaps, errors.len()), (2, 2 + 30 + 6 + 2));
+        let bounds: Vec<f64> = errors.iter().filter_map(|point| point.bound).collect();
+        assert_eq!((bounds.first(), bounds.last()), (Some(&0.01), Some(&0.005)));
+        assert_eq!(metrics(&good(5))[0].points.iter().filter_map(|point| point.bound).next_back(), Some(0.001));
+    }
+
+    #[test]
+    fn what_is_told_of_two_rules_of_a_metric_is_the_tighter_one() {
+        let gates = gates(&good(2));
+        assert_eq!(gates.len(), 3);
+        for number in &gates[2].numbers {
+            assert!(number.contains("0.5 % (max)") || number.contains("1000 ms (max)"), "{number}");
+        }
+    }
 }

@@ -129,7 +129,8 @@ fn is_canary(story: &Story) -> bool {
 async fn reply(client: &reqwest::Client, destination: &Destination, mut message: Value, ts: &str) -> Result<(), String> {
     let Some((_, parent)) = ts.split_once('/') else { return Ok(()) };
     message["thread_ts"] = json!(parent);
-    send(client, destination, message, None).await.map(|_| ())
+    // Tried once: the message itself, which says the same at the end, never waits long for its thread.
+    send_within(1, client, destination, message, None).await.map(|_| ())
 }
 
 fn told(place: String, trouble: Option<String>) -> Result<Told, String> {
@@ -146,7 +147,18 @@ struct Answer {
 }
 
 /// Sends or updates; gives the message's `ts` (and channel id, which updates need) where there is one.
-async fn send(client: &reqwest::Client, destination: &Destination, mut message: Value, ts: Option<&str>) -> Result<Option<String>, String> {
+async fn send(client: &reqwest::Client, destination: &Destination, message: Value, ts: Option<&str>) -> Result<Option<String>, String> {
+    send_within(TRIES, client, destination, message, ts).await
+}
+
+/// The same, with at most so many tries.
+async fn send_within(
+    tries: u32,
+    client: &reqwest::Client,
+    destination: &Destination,
+    mut message: Value,
+    ts: Option<&str>,
+) -> Result<Option<String>, String> {
     let (url, token) = match destination {
         Destination::Webhook(url) => (Url::parse(url.expose()).map_err(|_| "the webhook's URL is no URL".to_owned())?, None),
         Destination::Bot { token, api, channel } => {
@@ -170,7 +182,7 @@ async fn send(client: &reqwest::Client, destination: &Destination, mut message: 
             None => request,
         }
     };
-    let answer = deliver(TRIES, request).await.map_err(|error| error.to_string())?;
+    let answer = deliver(tries, request).await.map_err(|error| error.to_string())?;
     match destination {
         Destination::Webhook(_) => Ok(None),
         Destination::Bot { .. } => accepted(answer.json().await.unwrap_or_default()),
