@@ -83,6 +83,10 @@ fn tripped(page: &mut String, story: &Story) {
         let beside = beside.map_or_else(String::new, |value| format!("; the version before at the same moment: {value}"));
         let _ = writeln!(page, "{}\n", markdown(&format!("{line}{beside}")));
     }
+    if !story.tripped_queries.is_empty() {
+        let asked = super::summary::fence(&story.tripped_queries.join("\n"));
+        let _ = writeln!(page, "<details><summary>What was asked</summary>\n\n{asked}\n</details>\n");
+    }
 }
 
 fn gates(page: &mut String, story: &Story) {

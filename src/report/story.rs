@@ -50,6 +50,8 @@ pub struct Story {
     pub samples: Vec<Sample>,
     /// The judgement that tripped a rule, where one did.
     pub tripped: Option<Judgement>,
+    /// What was asked for that judgement: of the judged version and of what it was compared with.
+    pub tripped_queries: Vec<String>,
     /// Why what was done is taken back, once it is.
     pub taken_back: Option<Failure>,
     /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
@@ -340,7 +342,14 @@ impl Story {
             }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
-                self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
+                if self.tripped.is_none()
+                    && let Some(tripped) = judgements.iter().find(|judgement| judgement.trips())
+                {
+                    let of_it = samples.iter().filter(|sample| sample.metric == tripped.metric);
+                    self.tripped_queries = of_it.map(|sample| sample.query.clone()).collect();
+                    self.tripped_queries.dedup();
+                    self.tripped = Some(tripped.clone());
+                }
                 let beside = judgements.iter().map(|judgement| beside(judgement, samples)).collect();
                 let served = served(samples);
                 let (at, judgements) = (event.at, judgements.clone());

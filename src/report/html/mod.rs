@@ -31,7 +31,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bot
 h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; } th { font-weight: 600; text-align: left; }
 td, th { border-bottom: 1px solid var(--line); padding: .35rem .6rem .35rem 0; vertical-align: top; }
-code, pre { font: 13px/1.45 ui-monospace, monospace; background: var(--soft); border-radius: 4px; padding: .1rem .3rem; }
+code, pre { font: 13px/1.45 ui-monospace, monospace; background: var(--soft); border-radius: 4px; padding: .1rem .3rem; overflow-wrap: anywhere; }
 pre { padding: .8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 .box { border-left: 4px solid var(--bound); background: var(--soft); padding: .6rem 1rem; margin: 1rem 0; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
@@ -191,11 +191,8 @@ fn tripped(page: &mut String, story: &Story) {
         }
         page.push_str("</table>\n");
     }
-    // What was asked, ready to be asked again: the samples are those of the last look, which is the one that tripped.
-    let queries: Vec<&str> =
-        story.samples.iter().filter(|sample| sample.metric == judgement.metric).map(|sample| sample.query.as_str()).collect();
-    if !queries.is_empty() {
-        let _ = writeln!(page, "<p>What was asked:</p>\n<pre>{}</pre>", text(&queries.join("\n")));
+    if !story.tripped_queries.is_empty() {
+        let _ = writeln!(page, "<p>What was asked:</p>\n<pre>{}</pre>", text(&story.tripped_queries.join("\n")));
     }
     page.push_str("</div>\n");
 }
