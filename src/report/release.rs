@@ -182,7 +182,9 @@ pub(super) fn moments(story: &Story) -> Vec<(Timestamp, String)> {
     });
     let mut all: Vec<(Timestamp, String)> = broken.collect();
     if let Some(first) = all.first().map(|(at, _)| *at) {
-        let shares = series::shares(story);
+        let mut shares = series::shares(story);
+        // Instances of one version may take each other's place at the same share.
+        shares.dedup_by_key(|(_, share)| *share);
         all.extend(shares.into_iter().filter(|(at, _)| *at >= first).map(|(at, share)| (at, format!("back to {share}"))).take(8));
     }
     all

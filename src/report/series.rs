@@ -167,8 +167,9 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
     let (mark, words) = match (&watched.decision, watched.judged) {
         (Decision::Open, _) if story.end.is_some() => ("▫️", "not decided: the run ended before".to_owned()),
         (Decision::Open, _) => ("⏳", "running".to_owned()),
-        (Decision::Passed, Judged::New) => ("✅", "passed".to_owned()),
-        (Decision::Passed, Judged::Before) => ("✅", "good, so it can be compared with".to_owned()),
+        // Only looked at, before the new one is tried.
+        (Decision::Passed, Judged::Before) if watched.share.is_none() => ("✅", "good, so it can be compared with".to_owned()),
+        (Decision::Passed, Judged::New | Judged::Before) => ("✅", "passed".to_owned()),
         (Decision::SteppedBack { to, .. }, _) => ("↩️", format!("taken back to {to}")),
         (Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence, .. }, _) => ("⏸️", "held: a person decides".to_owned()),
         (Decision::Stopped { .. }, _) => ("❌", "stopped".to_owned()),
