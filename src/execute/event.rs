@@ -9,7 +9,7 @@ use crate::{
     config::Rule,
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
-    gate::{Judgement, Sample, Settings},
+    gate::{Checked, Judgement, Sample, Settings},
     observe::{AzureEvent, Instance, MonitorStatus, Observed},
     plan::{Aim, Plan, Side, Slice, Step},
 };
@@ -93,6 +93,13 @@ pub enum Happening {
         url: String,
         /// What came.
         result: HttpResult,
+    },
+    /// One final check: what was asked, what came, and what that says.
+    FinalCheck {
+        /// Its place in the plan.
+        step: usize,
+        /// The check and its number.
+        checked: Checked,
     },
     /// Everyone is sent to one endpoint from now on, as Traffic Manager acknowledges.
     TrafficSwitched {

@@ -8,7 +8,7 @@ use crate::{
     domain::{ExitStatus, ImageReference, InstanceName, Outcome, Share, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::{Failure, FailureKind},
-    gate::{Basis, Counts, Judgement, Reading, Sample, Subject},
+    gate::{Basis, Checked, Counts, Judgement, Reading, Sample, Subject},
     observe::Instance,
     plan::{self, Aim, Plan, Side, Slice},
 };
@@ -60,6 +60,8 @@ pub struct Story {
     pub probes: Vec<Probe>,
     /// Smoke tests, in order.
     pub smoke: Vec<Smoke>,
+    /// Final checks, each with the place of its step in the plan, in order.
+    pub checks: Vec<(usize, Checked)>,
     /// Repeated requests, in words.
     pub retries: Vec<String>,
     /// What a reader should know.
@@ -321,6 +323,7 @@ impl Story {
             Happening::Smoke { step, path, url, result } => {
                 self.smoke.push(Smoke { step: *step, path: path.clone(), url: url.clone(), result: result.clone() });
             }
+            Happening::FinalCheck { step, checked } => self.checks.push((*step, checked.clone())),
             Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => {
                 self.set(*step, Step::Done { duration_ms: *duration_ms });
                 self.decide(*step, Decision::Passed);

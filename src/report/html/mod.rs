@@ -11,7 +11,13 @@ use super::{
     story::{self, Heard, Step, Story},
     watching,
 };
-use crate::{domain::Outcome, execute::Diagnosis, plan, text::html as text};
+use crate::{
+    domain::Outcome,
+    execute::Diagnosis,
+    gate::{self, Verdict},
+    plan,
+    text::html as text,
+};
 
 /// The end of the page's file name.
 pub const EXTENSION: &str = "html";
@@ -59,6 +65,7 @@ pub fn render(story: &Story) -> String {
     measured(&mut page, story);
     tripped(&mut page, story);
     gates(&mut page, story);
+    final_checks(&mut page, story);
     timeline(&mut page, story);
     charts(&mut page, story);
     traffic(&mut page, story);
@@ -214,6 +221,29 @@ fn gates(page: &mut String, story: &Story) {
             text(&gate.words),
             text(&story::duration(gate.after_ms)),
             numbers.join("<br />")
+        );
+    }
+    page.push_str("</table>\n");
+}
+
+fn final_checks(page: &mut String, story: &Story) {
+    if story.checks.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Final checks</h2>\n<table>\n<tr><th></th><th>check</th><th>number</th><th>must be</th><th>asked</th></tr>\n");
+    for (_, checked) in &story.checks {
+        let mark = match checked.verdict {
+            Verdict::Pass => "✅",
+            Verdict::Breach => "❌",
+            Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => "❔",
+        };
+        let _ = writeln!(
+            page,
+            "<tr><td>{mark}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+            text(&checked.check.name),
+            text(&checked.found()),
+            text(&gate::wanted(&checked.check.ask)),
+            text(&checked.asked)
         );
     }
     page.push_str("</table>\n");
