@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    changes::Changes,
     config::Rule,
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
@@ -40,6 +41,11 @@ pub enum Happening {
         observed: Box<Observed>,
         /// What will be done.
         plan: Plan,
+    },
+    /// What is new in the version was looked up; no step waits for it.
+    ChangesListed {
+        /// What is new.
+        changes: Changes,
     },
     /// A step begins.
     StepStarted {

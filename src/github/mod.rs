@@ -3,10 +3,14 @@
 
 /// Commit statuses: what a commit has passed, for people, branch rules and the production preflight.
 pub mod commit_statuses;
+/// What is new between two commits.
+pub mod compare;
 /// Deployments and their statuses.
 pub mod deployments;
 /// The lock of an environment: one run at a time.
 pub mod lock;
+/// Releases and their notes.
+pub mod releases;
 /// Workflow runs: whether one is over.
 pub mod runs;
 

@@ -184,6 +184,7 @@ impl Replay {
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
             | Happening::TrafficShared { .. }
+            | Happening::ChangesListed { .. }
             | Happening::WatchExtended { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }

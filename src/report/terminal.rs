@@ -216,6 +216,10 @@ impl Terminal {
                 self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
+            Happening::ChangesListed { changes } => {
+                let all = u64::try_from(changes.changes.len()).unwrap_or(u64::MAX).saturating_add(changes.more);
+                self.line(at, &format!("  new since {}: {all} changes", changes.since));
+            }
             Happening::WatchExtended { most, lacking, .. } => {
                 self.line(at, &format!("  not enough to go on: extended, by {most} ticks at most: {}", lacking.join("; ")));
             }
@@ -275,6 +279,9 @@ impl Terminal {
         let headline = story::headline(story);
         let text = self.styled(style, &format!("{headline}  ({})", story::duration(duration_ms)));
         self.line(at, &text);
+        if let Some(page) = &story.page {
+            self.line(at, &format!("the whole of it on one page: {page}"));
+        }
         if let Some(failure) = failure {
             self.line(at, &failure.to_string());
             self.annotate(Annotation::Error, &headline, &failure.to_string());
