@@ -10,6 +10,25 @@ use crate::shared::{REPOSITORY, Shared};
 pub(super) struct Tag {
     pub(super) name: String,
     pub(super) commit: String,
+    pub(super) signature: Signature,
+}
+
+/// How a tag is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagKind {
+    /// `git tag`: a name and nothing else.
+    Lightweight,
+    /// `git tag -a`.
+    Annotated,
+    /// `git tag -s`, with a key that GitHub knows.
+    Signed,
+}
+
+/// What GitHub thinks of a tag's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signature {
+    None,
+    Valid,
 }
 
 /// The name of the tag's object.
@@ -21,11 +40,18 @@ pub(crate) fn object(name: &str, commit: &str) -> String {
 pub(super) fn show(shared: &Shared, object: &str, tag: &Tag) -> Value {
     let url = format!("{}/repos/{REPOSITORY}/git", shared.urls().github_api);
     let commit = &tag.commit;
+    let verification = match tag.signature {
+        Signature::None => json!({"verified": false, "reason": "unsigned", "signature": null, "payload": null, "verified_at": null}),
+        Signature::Valid => json!({
+            "verified": true, "reason": "valid", "signature": "-----BEGIN PGP SIGNATURE-----", "payload": format!("tag {}", tag.name),
+            "verified_at": "2026-11-24T11:00:00Z",
+        }),
+    };
     json!({
         "node_id": format!("TA_{object}"), "sha": object, "url": format!("{url}/tags/{object}"), "tag": tag.name,
         "message": format!("Release {}", tag.name),
         "tagger": {"name": "The Octocat", "email": "octocat@example.com", "date": "2026-11-24T11:00:00Z"},
         "object": {"type": "commit", "sha": commit, "url": format!("{url}/commits/{commit}")},
-        "verification": {"verified": false, "reason": "unsigned", "signature": null, "payload": null, "verified_at": null},
+        "verification": verification,
     })
 }
