@@ -154,6 +154,18 @@ pub enum Happening {
         rules: Vec<Rule>,
         /// How they are judged.
         settings: Settings,
+        /// When it is over, where no rule trips.
+        #[serde(default)]
+        until: Until,
+    },
+    /// A phase had its time and there is too little to judge by: it goes on, tick by tick, until there is enough.
+    WatchExtended {
+        /// Its place in the plan.
+        step: usize,
+        /// How many ticks more it takes at most.
+        most: u32,
+        /// What is lacking, a sentence for each rule.
+        lacking: Vec<String>,
     },
     /// One tick of a watch: what was read, and what the rules say to it.
     Tick {
@@ -270,6 +282,17 @@ pub struct Rollout {
     pub dashboard: Option<String>,
     /// The documentation, where configured.
     pub docs: Option<String>,
+}
+
+/// When a watch is over, where no rule trips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// When its time has passed.
+    #[default]
+    TheEnd,
+    /// When each rule has passed once: what is trusted is only looked at.
+    EachPassedOnce,
 }
 
 /// What one look at arriving traffic shows.

@@ -30,8 +30,8 @@ pub(super) fn during(failure: Failure) -> Failure {
 /// Remembers what was told of the instance, so that only changes are told, with the events that are new.
 #[derive(Default)]
 pub(super) struct Watcher {
-    seen: HashSet<(String, String, u32)>,
-    last: Option<Shown>,
+    seen: HashSet<(InstanceName, String, String, u32)>,
+    last: BTreeMap<InstanceName, Shown>,
 }
 
 /// What of an instance is worth telling again when it changes.
@@ -41,14 +41,20 @@ struct Shown(crate::observe::Provisioning, String, Option<crate::observe::Contai
 impl Watcher {
     /// Looks at the instance in the `index`th step: tells what is new, and gives what is clearly wrong.
     pub(super) fn look(&mut self, index: usize, instance: &Instance, emitter: &Emitter) -> Option<Symptom> {
-        let key = |event: &AzureEvent| (event.name.clone(), event.message.clone(), event.count);
+        let key = |event: &AzureEvent| (instance.name.clone(), event.name.clone(), event.message.clone(), event.count);
         let fresh: Vec<AzureEvent> = instance.events.iter().filter(|event| self.seen.insert(key(event))).cloned().collect();
         let shown = Shown(instance.provisioning.clone(), instance.state.clone(), instance.container.clone(), instance.ip.clone());
-        if !fresh.is_empty() || self.last.as_ref() != Some(&shown) {
-            self.last = Some(shown);
+        if !fresh.is_empty() || self.last.get(&instance.name) != Some(&shown) {
+            self.last.insert(instance.name.clone(), shown);
             emitter.emit(Happening::InstanceState { step: index, instance: Box::new(instance.clone()), fresh });
         }
         gate::symptom(instance)
+    }
+
+    /// Takes over what another saw of other instances.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.seen.extend(other.seen);
+        self.last.extend(other.last);
     }
 }
 

@@ -21,7 +21,7 @@ use url::Url;
 
 pub use cancel::Cancel;
 pub use emitter::Emitter;
-pub use event::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd};
+pub use event::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd, Until};
 pub use hands::Hands;
 
 use crate::{
@@ -193,6 +193,7 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
                 every: Duration::try_from_secs_f64(*every_seconds).unwrap_or_default(),
                 rules,
                 abort: &[],
+                extension: Duration::ZERO,
             };
             watch::observe(index, &watch, hands, execution).await.map_err(watch::Ended::failure)
         }
@@ -207,20 +208,26 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
         }
         Step::CheckBaseline { on, rules } => watch::baseline(index, on, rules, hands, execution).await,
         Step::Phase { on, beside, share, for_seconds, every_seconds, rules, abort, step_back } => {
+            let duration = Duration::try_from_secs_f64(*for_seconds).unwrap_or_default();
             let watch = watch::Watch {
                 on,
                 beside,
                 share: *share,
-                duration: Duration::try_from_secs_f64(*for_seconds).unwrap_or_default(),
+                duration,
                 every: Duration::try_from_secs_f64(*every_seconds).unwrap_or_default(),
                 rules,
                 abort,
+                extension: duration * EXTENSION,
             };
             watch::phase(index, &watch, step_back.as_deref(), hands, execution).await
         }
-        Step::Together { lanes } => together(index, lanes, execution).await,
+        Step::Together { lanes } => together(index, lanes, &mut hands.watcher, execution).await,
     }
 }
+
+/// How many times its own length a phase may be extended by where traffic is thin: rather waited for than promoted blind, and no
+/// runner is held for ever (docs/production.md).
+const EXTENSION: u32 = 2;
 
 /// Lanes that run at the same time: no more than Azure's token bucket for writes refills in a second (Azure Resource Manager
 /// limits: 10 a second), so that many instances are not throttled.
@@ -228,21 +235,28 @@ const LANES: usize = 10;
 
 /// Carries out lanes of steps that do not depend on each other. All lanes are tried, also when one fails: what is begun is not
 /// left half-way for want of another.
-async fn together(index: usize, lanes: &[Vec<Step>], execution: &Execution<'_>) -> Result<(), Failure> {
+async fn together(index: usize, lanes: &[Vec<Step>], watcher: &mut instances::Watcher, execution: &Execution<'_>) -> Result<(), Failure> {
     use futures::StreamExt as _;
     let lane = |steps: &'_ [Step]| {
         let steps = steps.to_vec();
         async move {
-            let mut watcher = instances::Watcher::default();
+            let mut own = instances::Watcher::default();
             for step in &steps {
-                instances::perform(index, step, &mut watcher, execution).await?;
+                if let Err(failure) = instances::perform(index, step, &mut own, execution).await {
+                    return (own, Err(failure));
+                }
             }
-            Ok(())
+            (own, Ok(()))
         }
     };
-    let ended: Vec<Result<(), Failure>> =
+    let ended: Vec<(instances::Watcher, Result<(), Failure>)> =
         futures::stream::iter(lanes.iter().map(|steps| lane(steps))).buffer_unordered(LANES).collect().await;
-    ended.into_iter().collect()
+    let mut result = Ok(());
+    for (own, end) in ended {
+        watcher.absorb(own);
+        result = result.and(end);
+    }
+    result
 }
 
 /// The ending after `failure`, once what the first `started` steps did has been taken back where it can be.

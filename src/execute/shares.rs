@@ -127,7 +127,10 @@ pub(super) async fn verify(
     }
     let intended = to.iter().find(|slice| slice.instance == *subject).map_or(Share::ZERO, |slice| slice.share);
     let begun = Instant::now();
-    let mut ticks = tokio::time::interval_at(begun, environment.health.every.min(traffic::LOOK));
+    // What was counted until now came by the shares before.
+    traffic::counted(&to.iter().map(|slice| slice.instance.clone()).collect::<Vec<_>>(), hands, execution).await;
+    let every = environment.health.every.min(traffic::LOOK);
+    let mut ticks = tokio::time::interval_at(begun + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = (0_u64, 0_u64);
     let (arrived, degraded) = loop {

@@ -391,7 +391,7 @@ pub(super) async fn drain(index: usize, from: &[InstanceName], hands: &mut Hands
 }
 
 /// Requests at each of `instances` since the look before, where they could be counted.
-async fn counted(instances: &[InstanceName], hands: &mut Hands, execution: &Execution<'_>) -> Vec<Option<u64>> {
+pub(super) async fn counted(instances: &[InstanceName], hands: &mut Hands, execution: &Execution<'_>) -> Vec<Option<u64>> {
     let targets: Vec<Option<gate::Target>> = instances.iter().map(|instance| address(instance, hands, execution)).collect();
     let known: Vec<gate::Target> = targets.iter().flatten().cloned().collect();
     let counts = match &mut hands.sources {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
-use super::{Execution, Hands, Happening, HttpResult, instances, millis, shares, traffic};
+use super::{Execution, Hands, Happening, HttpResult, Until, instances, millis, shares, traffic};
 use crate::{
     azure::{container_groups, traffic_manager},
     config::{NoData, Rule},
@@ -18,6 +18,12 @@ use crate::{
 
 /// The longest that one look at Azure may take: it must be over before the next tick.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// The shortest time before a tick that Azure is asked, and the shortest limit of a look.
+const SOON: Duration = Duration::from_millis(100);
+
+/// The metric that Azure's look gives.
+const RESTARTS: &str = "restarts";
 
 /// Ticks beside the window within which a rule must have been read on what is trusted.
 const BASELINE_TICKS: u32 = 6;
@@ -38,6 +44,8 @@ pub(super) struct Watch<'a> {
     pub(super) rules: &'a [Rule],
     /// Under which rules of every phase.
     pub(super) abort: &'a [Rule],
+    /// By how much it may be made longer where there is too little to judge by.
+    pub(super) extension: Duration,
 }
 
 impl Watch<'_> {
@@ -87,26 +95,53 @@ pub(super) async fn observe(index: usize, watch: &Watch<'_>, hands: &mut Hands, 
     let settings = Settings::of(execution.metrics);
     let mut gate = Gate::new(&rules, settings);
     let of = ticks(watch.duration, watch.every);
-    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.clone(), settings });
+    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.clone(), settings, until: Until::TheEnd });
+    let most = if watch.extension.is_zero() { of } else { of + ticks(watch.extension, watch.every) };
     let begun = Instant::now();
-    let mut clock = tokio::time::interval_at(begun + watch.every, watch.every);
-    // A tick that is late does not move those after it: 50 minutes later the cadence is still the same.
-    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for tick in 1..=of {
-        clock.tick().await;
-        let (samples, standby, looked) = read(watch, &rules, hands, execution).await;
+    let mut cadence = Cadence::new(begun, watch.every);
+    for tick in 1..=most {
+        if tick > of {
+            let Conclusion::Held { lacking } = gate.conclude() else { break };
+            if tick == of + 1 {
+                execution.emitter.emit(Happening::WatchExtended { step: index, most: most - of, lacking });
+            }
+        }
+        // One that was added is the last until it is known that another must be.
+        let of = of.max(tick);
+        let due = cadence.next(Instant::now());
+        tokio::time::sleep_until(due - cadence.lead()).await;
+        let asked = Instant::now();
+        let mut look = std::pin::pin!(look(watch, hands, execution));
+        let mut looked = timeout_at(due, look.as_mut()).await.ok();
+        if looked.is_some() {
+            cadence.looked(asked.elapsed());
+            tokio::time::sleep_until(due).await;
+        }
+        let Read { mut samples, fresh, standby } = {
+            let mut reading = std::pin::pin!(read(watch, &rules, hands, execution));
+            loop {
+                tokio::select! {
+                    biased;
+                    read = reading.as_mut() => break read,
+                    found = look.as_mut(), if looked.is_none() => looked = Some(found),
+                }
+            }
+        };
+        if looked.is_none() && rules.iter().any(|rule| rule.metric.as_str() == RESTARTS) {
+            looked = Some(look.as_mut().await);
+        }
         hands.note_standby(standby.as_ref());
+        samples.extend(own(watch, &rules, &fresh, looked.as_ref()));
         let judgements = gate.judge(&samples);
         let tripped =
             judgements.iter().enumerate().find(|(_, judgement)| judgement.trips()).map(|(at, judgement)| (at, judgement.to_string()));
         execution.emitter.emit(Happening::Tick { step: index, tick, of, after_ms: millis(begun.elapsed()), samples, judgements, standby });
-        if let Some(Some(now)) = &looked.profile
-            && let Some(before) = &hands.profile
-        {
-            traffic::unchanged(before, now, execution).map_err(Ended::Otherwise)?;
+        if looked.is_none() && tripped.is_none() {
+            looked = Some(look.as_mut().await);
+            cadence.looked(asked.elapsed());
         }
-        for (name, instance) in looked.instances {
-            judge_instance(&name, instance, hands, execution, index).map_err(Ended::Otherwise)?;
+        if let Some(looked) = looked {
+            settle(looked, hands, execution, index)?;
         }
         if let Some((at, why)) = tripped {
             let failure = breach(watch, &why, execution);
@@ -117,6 +152,52 @@ pub(super) async fn observe(index: usize, watch: &Watch<'_>, hands: &mut Hands, 
         Conclusion::Passed => Ok(()),
         Conclusion::Tripped { judgement, .. } => Err(Ended::ByRule(breach(watch, &judgement.to_string(), execution))),
         Conclusion::Held { lacking } => Err(Ended::Otherwise(no_evidence(watch, &lacking, execution))),
+    }
+}
+
+/// What Azure showed: a person's change of the traffic first, which is never fought, then what became of the instances.
+fn settle(looked: Looked, hands: &mut Hands, execution: &Execution<'_>, index: usize) -> Result<(), Ended> {
+    if let (Some(Some(now)), Some(before)) = (&looked.profile, &hands.profile) {
+        traffic::unchanged(before, now, execution).map_err(Ended::Otherwise)?;
+    }
+    looked
+        .instances
+        .into_iter()
+        .try_for_each(|(name, instance)| judge_instance(&name, instance, hands, execution, index).map_err(Ended::Otherwise))
+}
+
+/// When ticks are due, and how long before each Azure is asked: it should have answered when the numbers are there, so that a
+/// breach is one round trip from safe traffic, and as late as that allows, so that what a person changed is seen.
+struct Cadence {
+    every: Duration,
+    next: Instant,
+    lead: Duration,
+}
+
+impl Cadence {
+    fn new(begun: Instant, every: Duration) -> Self {
+        Self { every, next: begun + every, lead: LOOK.min(every / 2) }
+    }
+
+    /// When the next tick is due. One that is late does not move those after it: 50 minutes later the cadence is still the same.
+    fn next(&mut self, now: Instant) -> Instant {
+        if self.next < now && !self.every.is_zero() {
+            let late = (now - self.next).as_nanos().div_ceil(self.every.as_nanos());
+            self.next += self.every * u32::try_from(late).unwrap_or(u32::MAX);
+        }
+        let due = self.next;
+        self.next += self.every;
+        due
+    }
+
+    /// How long before the next tick Azure is asked.
+    const fn lead(&self) -> Duration {
+        self.lead
+    }
+
+    /// Azure took this long: twice that is time enough.
+    fn looked(&mut self, took: Duration) {
+        self.lead = (took * 2).max(SOON).min(LOOK).min(self.every / 2);
     }
 }
 
@@ -152,6 +233,7 @@ pub(super) async fn phase(
         every: watch.every,
         rules: &back.rules,
         abort: watch.abort,
+        extension: Duration::ZERO,
     };
     observe(index, &again, hands, execution).await.map_err(Ended::failure)?;
     Err(Failure::new(
@@ -178,7 +260,16 @@ pub(super) async fn baseline(
     let abort = execution.environment.canary.as_ref().and_then(|canary| canary.abort.as_ref()).map(|abort| abort.every);
     let every = abort.unwrap_or(execution.environment.health.every).max(Duration::from_millis(1));
     let window = execution.metrics.map_or(Duration::ZERO, |metrics| metrics.window);
-    let watch = Watch { on, beside: &[], share: Share::ALL, duration: window + every * BASELINE_TICKS, every, rules, abort: &[] };
+    let watch = Watch {
+        on,
+        beside: &[],
+        share: Share::ALL,
+        duration: window + every * BASELINE_TICKS,
+        every,
+        rules,
+        abort: &[],
+        extension: Duration::ZERO,
+    };
     for instance in on {
         hands.learn(instance, execution).await?;
     }
@@ -188,7 +279,7 @@ pub(super) async fn baseline(
     let settings = Settings::of(execution.metrics);
     let mut gate = Gate::new(rules, settings);
     let of = ticks(watch.duration, every);
-    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.to_vec(), settings });
+    execution.emitter.emit(Happening::WatchStarted { step: index, rules: rules.to_vec(), settings, until: Until::EachPassedOnce });
     let mut good = vec![settings.no_data == NoData::Ignore; rules.len()];
     let begun = Instant::now();
     let mut clock = tokio::time::interval(every);
@@ -196,7 +287,9 @@ pub(super) async fn baseline(
     let mut last = Vec::new();
     for tick in 1..=of {
         clock.tick().await;
-        let (samples, standby, _) = read(&watch, rules, hands, execution).await;
+        let looking = look(&watch, hands, execution).await;
+        let Read { mut samples, fresh, standby } = read(&watch, rules, hands, execution).await;
+        samples.extend(own(&watch, rules, &fresh, Some(&looking)));
         let judgements = gate.judge(&samples);
         last.clone_from(&judgements);
         execution.emitter.emit(Happening::Tick { step: index, tick, of, after_ms: millis(begun.elapsed()), samples, judgements, standby });
@@ -230,31 +323,41 @@ fn ticks(duration: Duration, every: Duration) -> u32 {
     u32::try_from(whole).unwrap_or(u32::MAX).max(1)
 }
 
+/// What a tick reads of the instances themselves and of the sources of numbers.
+struct Read {
+    samples: Vec<Sample>,
+    fresh: Vec<HttpResult>,
+    standby: Option<HttpResult>,
+}
+
+/// Azure's word on the instances that are judged, and on the traffic: over before the next tick. Borrows nothing for longer than
+/// it takes to begin.
+fn look<'a>(watch: &'a Watch<'_>, hands: &Hands, execution: &'a Execution<'_>) -> impl Future<Output = Looked> + use<'a> {
+    let group = execution.environment.resource_group.as_str();
+    let limit = watch.every.min(LOOK).max(SOON);
+    let name = hands.profile.as_ref().map_or_else(String::new, |profile| profile.name.clone());
+    async move {
+        let instances = futures::future::join_all(watch.on.iter().map(|instance| async move {
+            let found = match timeout(limit, container_groups::get(execution.azure, group, instance)).await {
+                Ok(Ok(found)) => Some(found),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            (instance.clone(), found)
+        }));
+        let profile = async { timeout(limit, traffic_manager::get(execution.azure, group, &name)).await.ok()?.ok() };
+        let (instances, profile) = tokio::join!(instances, profile);
+        Looked { instances, profile }
+    }
+}
+
 /// Everything that a tick reads, beside each other: nothing slow delays anything else, and all of it is over before the next.
-async fn read(
-    watch: &Watch<'_>,
-    rules: &[Rule],
-    hands: &mut Hands,
-    execution: &Execution<'_>,
-) -> (Vec<Sample>, Option<HttpResult>, Looked) {
-    let environment = execution.environment;
-    let group = environment.resource_group.as_str();
-    let limit = watch.every.min(LOOK).max(Duration::from_millis(100));
+async fn read(watch: &Watch<'_>, rules: &[Rule], hands: &mut Hands, execution: &Execution<'_>) -> Read {
     let targets = |instances: &[InstanceName]| -> Vec<gate::Target> {
         instances.iter().filter_map(|instance| traffic::address(instance, hands, execution)).collect()
     };
     let (new, old) = (targets(watch.on), targets(watch.beside));
     // Who has no share answers nobody: there is nothing to compare with.
     let compared = if watch.share == Share::ALL { &[][..] } else { old.as_slice() };
-    let name = hands.profile.as_ref().map_or_else(String::new, |profile| profile.name.clone());
-    let instances = futures::future::join_all(watch.on.iter().map(|instance| async move {
-        let found = match timeout(limit, container_groups::get(execution.azure, group, instance)).await {
-            Ok(Ok(found)) => Some(found),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        (instance.clone(), found)
-    }));
-    let profile = async { timeout(limit, traffic_manager::get(execution.azure, group, &name)).await.ok()?.ok() };
     let fresh = futures::future::join_all(new.iter().map(|target| traffic::health(target, execution)));
     // One of those that stand by says enough of them: they run the same.
     let standby = async {
@@ -269,13 +372,12 @@ async fn read(
             None => Vec::new(),
         }
     };
-    let (mut samples, fresh, standby, instances, profile) = tokio::join!(metrics, fresh, standby, instances, profile);
-    samples.extend(own(watch, rules, &fresh, &instances));
-    (samples, standby, Looked { instances, profile })
+    let (samples, fresh, standby) = tokio::join!(metrics, fresh, standby);
+    Read { samples, fresh, standby }
 }
 
 /// The samples that the executor itself takes: the health path, and Azure's count of restarts, of each instance.
-fn own(watch: &Watch<'_>, rules: &[Rule], health: &[HttpResult], instances: &[(InstanceName, Option<Option<Instance>>)]) -> Vec<Sample> {
+fn own(watch: &Watch<'_>, rules: &[Rule], health: &[HttpResult], looked: Option<&Looked>) -> Vec<Sample> {
     let asked = |metric: &str| rules.iter().map(|rule| &rule.metric).find(|name| name.as_str() == metric).cloned();
     let sample = |metric: &MetricName, reading, query: String, took_ms| Sample {
         metric: metric.clone(),
@@ -296,8 +398,8 @@ fn own(watch: &Watch<'_>, rules: &[Rule], health: &[HttpResult], instances: &[(I
             samples.push(sample(&metric, reading, format!("health path of {instance}"), answer.latency_ms));
         }
     }
-    if let Some(metric) = asked("restarts") {
-        for (name, found) in instances {
+    if let (Some(metric), Some(looked)) = (asked(RESTARTS), looked) {
+        for (name, found) in &looked.instances {
             let container = found.as_ref().and_then(Option::as_ref).and_then(|instance| instance.container.as_ref());
             let reading = match container {
                 Some(container) => Reading::plain(f64::from(container.restarts)),
@@ -353,6 +455,29 @@ fn no_evidence(watch: &Watch<'_>, lacking: &[String], execution: &Execution<'_>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_late_tick_does_not_move_those_after_it() {
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut cadence = Cadence::new(begun, second);
+        assert_eq!(cadence.next(begun), begun + second);
+        assert_eq!(cadence.next(begun + second), begun + 2 * second);
+        assert_eq!(cadence.next(begun + Duration::from_millis(4300)), begun + 5 * second, "two were missed");
+        assert_eq!(cadence.next(begun + 5 * second), begun + 6 * second);
+    }
+
+    #[test]
+    fn azure_is_asked_as_late_as_it_answers_in_time() {
+        let mut cadence = Cadence::new(Instant::now(), Duration::from_secs(10));
+        assert_eq!(cadence.lead(), Duration::from_secs(5), "nobody knows yet how slow it is");
+        cadence.looked(Duration::from_millis(150));
+        assert_eq!(cadence.lead(), Duration::from_millis(300));
+        cadence.looked(Duration::from_secs(9));
+        assert_eq!(cadence.lead(), Duration::from_secs(5));
+        cadence.looked(Duration::ZERO);
+        assert_eq!(cadence.lead(), SOON);
+    }
 
     #[test]
     fn thirty_minutes_are_180_ticks() {

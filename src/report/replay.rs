@@ -8,10 +8,10 @@ use super::{
     story::{self, Story},
 };
 use crate::{
-    config::Preflight,
-    execute::{Event, Happening, HttpResult, StepEnd},
+    config::{NoData, Preflight, Rule},
+    execute::{Event, Happening, HttpResult, StepEnd, Until},
     failure::{Failure, FailureKind},
-    gate::{Chance, Conclusion, Gate, Judgement, Sample, Verdict},
+    gate::{Chance, Conclusion, Gate, Judgement, Sample, Settings, Verdict},
     observe::preflight::Facts,
     plan::preflight::{self, Checklist, Row},
 };
@@ -70,6 +70,49 @@ struct Watched {
     gate: Gate,
     /// The last tick, and how many there were to be.
     at: (u32, u32),
+    until: Until,
+    /// Which rules have passed at least once.
+    passed: Vec<bool>,
+    /// Whether it is held at the share that the step stepped back to.
+    stepped_back: bool,
+}
+
+impl Watched {
+    fn new(step: usize, rules: &[Rule], settings: Settings, until: Until, stepped_back: bool) -> Self {
+        let passed = vec![settings.no_data == NoData::Ignore; rules.len()];
+        Self { step, gate: Gate::new(rules, settings), at: (0, 0), until, passed, stepped_back }
+    }
+
+    /// Whether `end` is what the watch has come to.
+    fn comes_to(&self, end: &StepEnd) -> bool {
+        let is_failed = |wanted: FailureKind| matches!(end, StepEnd::Failed { failure: Failure { kind, .. } } if *kind == wanted);
+        let is_whole = self.at.0 == self.at.1;
+        match (self.until, end, &self.gate.conclude()) {
+            (Until::EachPassedOnce, StepEnd::Done, Conclusion::Tripped { .. }) => false,
+            (Until::EachPassedOnce, StepEnd::Done, Conclusion::Passed | Conclusion::Held { .. }) => {
+                self.passed.iter().all(|passed| *passed)
+            }
+            (Until::EachPassedOnce, StepEnd::Failed { .. }, Conclusion::Tripped { .. }) => true,
+            (Until::EachPassedOnce, StepEnd::Failed { .. }, Conclusion::Passed | Conclusion::Held { .. }) => {
+                !is_failed(FailureKind::Breach) || !self.passed.iter().all(|passed| *passed)
+            }
+            // What was stepped back is never done: it is held, however well it does there.
+            (Until::TheEnd, StepEnd::Done, _) if self.stepped_back => false,
+            (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) if self.stepped_back => {
+                !is_failed(FailureKind::Breach) && (is_whole || !is_failed(FailureKind::NoEvidence))
+            }
+            (Until::TheEnd, StepEnd::Done, Conclusion::Passed) => is_whole,
+            (Until::TheEnd, StepEnd::Done, Conclusion::Held { .. } | Conclusion::Tripped { .. }) => false,
+            (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) => {
+                !is_failed(FailureKind::Breach) && !is_failed(FailureKind::NoEvidence)
+            }
+            (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Held { .. }) => {
+                !is_failed(FailureKind::Breach) && (is_whole || !is_failed(FailureKind::NoEvidence))
+            }
+            // What ended it in the same tick (somebody changed the traffic, say) may have been told instead.
+            (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Tripped { .. }) => !is_failed(FailureKind::NoEvidence),
+        }
+    }
 }
 
 /// What an answer of a probe says.
@@ -108,8 +151,14 @@ impl Replay {
                 self.smoke.push(Answer::of(result));
                 self.answered(line.at, url, result);
             }
-            Happening::WatchStarted { step, rules, settings } => {
-                self.watch = Some(Watched { step: *step, gate: Gate::new(rules, *settings), at: (0, 0) });
+            Happening::WatchStarted { step, rules, settings, until } => {
+                let stepped_back = self.watch.take_if(|watch| watch.step == *step).is_some_and(|watch| watch.stepped_back);
+                self.watch = Some(Watched::new(*step, rules, *settings, *until, stepped_back));
+            }
+            Happening::SteppedBack { failure, .. } => {
+                if let Err((recorded, derived)) = self.stepped_back(&failure.what) {
+                    return differs(recorded, derived);
+                }
             }
             Happening::Tick { tick, of, samples, judgements, .. } => {
                 if let Err((recorded, derived)) = self.tick(line.at, (*tick, *of), samples, judgements) {
@@ -128,7 +177,7 @@ impl Replay {
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
             | Happening::TrafficShared { .. }
-            | Happening::SteppedBack { .. }
+            | Happening::WatchExtended { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }
             | Happening::TakingBack { .. }
@@ -182,6 +231,9 @@ impl Replay {
         }
         watch.at = tick;
         let derived = watch.gate.judge(samples);
+        for (passed, judgement) in watch.passed.iter_mut().zip(&derived) {
+            *passed |= judgement.verdict == Verdict::Pass;
+        }
         if derived.len() != recorded.len() {
             return Err((format!("{} judgements", recorded.len()), format!("{} judgements", derived.len())));
         }
@@ -191,6 +243,16 @@ impl Replay {
         self.verdicts += derived.len();
         let notable = derived.iter().filter(|judgement| judgement.verdict != Verdict::Pass);
         self.told.extend(notable.map(|judgement| (at, format!("{}/{}: {judgement}", tick.0, tick.1))));
+        Ok(())
+    }
+
+    /// Stepping back needs a rule that has tripped.
+    fn stepped_back(&mut self, said: &str) -> Result<(), (String, String)> {
+        let nothing = || Err((said.to_owned(), "no rule has tripped".to_owned()));
+        let Some(watch) = &mut self.watch else { return nothing() };
+        let Conclusion::Tripped { .. } = watch.gate.conclude() else { return nothing() };
+        watch.stepped_back = true;
+        self.verdicts += 1;
         Ok(())
     }
 
@@ -214,17 +276,7 @@ impl Replay {
         }
         let Some(watch) = self.watch.take_if(|watch| watch.step == step) else { return Ok(()) };
         let conclusion = watch.gate.conclude();
-        let is_whole = watch.at.0 == watch.at.1;
-        let follows = match (end, &conclusion) {
-            (StepEnd::Done, Conclusion::Passed) => is_whole,
-            (StepEnd::Done, Conclusion::Held { .. } | Conclusion::Tripped { .. }) => false,
-            (StepEnd::Failed { .. }, Conclusion::Passed) => !is_failed(FailureKind::Breach) && !is_failed(FailureKind::NoEvidence),
-            (StepEnd::Failed { .. }, Conclusion::Held { .. }) => {
-                !is_failed(FailureKind::Breach) && (is_whole || !is_failed(FailureKind::NoEvidence))
-            }
-            // What ended it in the same tick (somebody changed the traffic, say) may have been told instead.
-            (StepEnd::Failed { .. }, Conclusion::Tripped { .. }) => !is_failed(FailureKind::NoEvidence),
-        };
+        let follows = watch.comes_to(end);
         let words = format!("watch of {} of {} ticks: {conclusion}", watch.at.0, watch.at.1);
         if !follows {
             return Err((said, words));

@@ -292,6 +292,9 @@ impl Story {
                 self.rules.clone_from(rules);
                 self.watch = self.plan.as_ref().and_then(|plan| plan.steps.get(*step)).map_or_else(String::new, ToString::to_string);
             }
+            Happening::WatchExtended { lacking, .. } => {
+                self.warnings.push(format!("{}: extended, there was too little to judge by: {}", self.watch, lacking.join("; ")));
+            }
             Happening::Drained { from, after_ms, left, .. } => {
                 self.drained.retain(|drained| drained.from != *from);
                 self.drained.push(Drained { from: from.clone(), after_ms: *after_ms, left: *left });

@@ -223,6 +223,9 @@ impl Terminal {
                 self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
+            Happening::WatchExtended { most, lacking, .. } => {
+                self.line(at, &format!("  not enough to go on: extended, by {most} ticks at most: {}", lacking.join("; ")));
+            }
             Happening::Tick { tick, of, judgements, standby, .. } => {
                 let style = if super::watching::is_calm(judgements) { FAINT } else { YELLOW };
                 let text = self.styled(style, &format!("  {}", super::watching::tick_line(*tick, *of, judgements, standby.as_ref())));

@@ -168,9 +168,6 @@ pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> Str
         let _ = writeln!(page, "{}\n", text(&story.watch));
     }
     let watched = Watched { title: String::new(), rules: story.rules.clone(), ticks: story.ticks.clone() };
-    if !is_calm(&last.judgements) {
-        asked(page, story, last);
-    }
     of(page, story, &watched, &text);
 }
 
@@ -186,6 +183,10 @@ fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) 
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
+        // Of a watch that is over no queries are kept.
+        if story.ticks.last().is_some_and(|latest| Arc::ptr_eq(latest, last)) {
+            asked(page, story, last);
+        }
     }
     table(page, watched, text);
     for (index, rule) in watched.rules.iter().enumerate() {

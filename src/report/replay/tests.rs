@@ -40,7 +40,10 @@ fn ended(kind: Option<FailureKind>) -> Happening {
 /// A watch that saw these errors, tick by tick, of so many ticks; ended as `kind` says.
 fn watch(errors: &[u64], of: u32, kind: Option<FailureKind>) -> Vec<Line> {
     let mut gate = Gate::new(&rules(), SETTINGS);
-    let mut events = vec![Happening::StepStarted { step: 4 }, Happening::WatchStarted { step: 4, rules: rules(), settings: SETTINGS }];
+    let mut events = vec![
+        Happening::StepStarted { step: 4 },
+        Happening::WatchStarted { step: 4, rules: rules(), settings: SETTINGS, until: Until::TheEnd },
+    ];
     for (nth, errors) in (1..).zip(errors) {
         let samples = vec![sample(nth, *errors)];
         let judgements = gate.judge(&samples);
@@ -171,4 +174,44 @@ fn health_and_smoke_are_held_to_their_answers() {
     assert_eq!(step(vec![smoke(200), smoke(200)], None), Ok(2));
     assert_eq!(step(vec![smoke(500), smoke(200)], Some(FailureKind::Smoke)), Ok(2));
     assert_eq!(step(vec![smoke(500), smoke(200)], None), Err("a smoke test was not good".into()));
+}
+
+/// The events of a watch, without its step's beginning and end.
+fn part(errors: &[u64], of: u32, until: Until) -> Vec<Happening> {
+    let mut gate = Gate::new(&rules(), SETTINGS);
+    let mut events = vec![Happening::WatchStarted { step: 4, rules: rules(), settings: SETTINGS, until }];
+    for (nth, errors) in (1..).zip(errors) {
+        let samples = vec![sample(nth, *errors)];
+        let judgements = gate.judge(&samples);
+        let tick = u32::try_from(nth).expect("few");
+        events.push(Happening::Tick { step: 4, tick, of, after_ms: nth * 10, samples, judgements, standby: None });
+    }
+    events
+}
+
+#[test]
+fn a_step_back_needs_a_rule_that_tripped_and_is_held_afterwards() {
+    let stepped = |errors: &[u64], kind| {
+        let back = Happening::SteppedBack {
+            step: 4,
+            failure: Failure::new(FailureKind::Breach, "it broke a rule", "prod-canary-1"),
+            share: Share::ZERO,
+        };
+        let whole = [part(errors, 180, Until::TheEnd), vec![back], part(&[0, 0, 0], 3, Until::TheEnd), vec![ended(kind)]].concat();
+        replay(&lines(whole))
+    };
+    assert!(stepped(&[0, 9, 9], Some(FailureKind::NoEvidence)).is_ok());
+    assert!(stepped(&[0, 0, 0], Some(FailureKind::NoEvidence)).is_err(), "nothing tripped");
+    assert!(stepped(&[0, 9, 9], None).is_err(), "it is never done");
+    assert!(stepped(&[0, 9, 9], Some(FailureKind::Breach)).is_err(), "no rule broke at the share that it went back to");
+}
+
+#[test]
+fn what_is_trusted_is_done_once_each_rule_has_passed() {
+    let looked = |errors: &[u64], kind| replay(&lines([part(errors, 14, Until::EachPassedOnce), vec![ended(kind)]].concat()));
+    assert!(looked(&[0], None).is_ok());
+    assert!(looked(&[9, 9], Some(FailureKind::Breach)).is_ok());
+    assert!(looked(&[9, 9], None).is_err(), "it is red already");
+    assert!(looked(&[9], None).is_err(), "it never passed");
+    assert!(looked(&[0], Some(FailureKind::Breach)).is_err(), "it passed");
 }

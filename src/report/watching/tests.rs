@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     config::{NoData, Quantity},
-    execute::{Event, Happening},
+    execute::{Event, Happening, Until},
     gate::{Basis, Counts, Gate, Reading, Sample, Settings},
     plan::Side,
 };
@@ -47,7 +47,7 @@ fn story(of: u32, seen: impl Iterator<Item = Option<(u64, f64)>>) -> Story {
     let mut hear = |seconds, event| story.hear(&Event { at: at(seconds), event });
     let (to, from) = (side(crate::domain::Slot::Green), Some(side(crate::domain::Slot::Blue)));
     hear(0, Happening::TrafficSwitched { step: 3, to, from, took_ms: 87 });
-    hear(12, Happening::WatchStarted { step: 5, rules: rules(), settings: SETTINGS });
+    hear(12, Happening::WatchStarted { step: 5, rules: rules(), settings: SETTINGS, until: Until::TheEnd });
     for (tick, seen) in (1..).zip(seen) {
         let samples = samples(tick, seen);
         let judgements = gate.judge(&samples);
