@@ -1,6 +1,8 @@
 //! The checklist before a release (runbook "Pre-Deployment Checklist", Scenario 3 "Pre-Production Checklist"): the real binary
 //! against the sandbox. What it refuses touches nothing; what it may is shown, row by row.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 mod common;
 
 use common::{changes, run, world};
@@ -435,4 +437,37 @@ async fn a_release_that_was_interrupted_goes_on_without_a_second_checklist() {
     let done = run(&world, &RunSpec { config: again.config.replace("min-requests: 10", "min-requests: 1"), ..again }).await;
     assert_eq!(rows(&done), [], "{}", done.stdout);
     assert!(!done.stdout.contains("refused: nothing was touched"), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn by_hand_the_version_names_the_tag_and_the_tag_its_commit() {
+    let world = ready().await;
+    let args = ["preflight", "prod", "--version", NOW, "--output-format", "json"].map(str::to_owned).to_vec();
+    let spec = RunSpec { args, ..RunSpec::dispatch(&world, &[]) };
+    let spec = RunSpec { config: release(&world).config, run_id: release(&world).run_id, ..spec }.with("command", "");
+    let done = run(&world, &spec).await;
+    // People approved that run; it is of this very commit.
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let json = done.stdout.lines().filter(|line| !line.starts_with("::")).collect::<String>();
+    let printed: Value = serde_json::from_str(&json).expect("JSON and nothing else");
+    let row = printed["rows"].as_array().and_then(|rows| rows.iter().find(|row| row["id"] == "tag-on-branch")).cloned();
+    assert_eq!(row.expect("a row")["evidence"], "a1b2c3d is the newest commit of main");
+    assert_eq!(writes(&world), [] as [String; 0]);
+    // A tag that nobody made is no release.
+    let spec = RunSpec { args: ["preflight", "prod", "--version", "v2.0.0"].map(str::to_owned).to_vec(), ..spec };
+    world.tag_image("main-a1b2c3d", "v2.0.0");
+    let done = run(&world, &spec).await;
+    let failed = of_state(&done, "failed");
+    assert!(done.code == Some(1) && failed.contains(&"tag-form".to_owned()), "{failed:?}\n{}", done.stdout);
+    assert!(done.stdout.contains("the tag v2.0.0 cannot be read") && done.stdout.contains("git tag -a v2.0.0"), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn of_checks_with_one_name_the_last_one_counts() {
+    let world = ready().await;
+    world.set_check(COMMIT, "security", CheckState::Cancelled);
+    world.set_check(COMMIT, "security", CheckState::Success);
+    assert_eq!(run(&world, &preflight(&world)).await.code, Some(0));
+    world.set_check(COMMIT, "security", CheckState::TimedOut);
+    refused(&world, &run(&world, &preflight(&world)).await, &["security"]);
 }

@@ -223,7 +223,12 @@ async fn check(
         Whether::Always => preflight::asked_for(environment, asked),
         Whether::ItBegins => preflight::applies(environment, asked, &prepared),
     };
-    checked(session, config, environment, asked, &prepared, applies, emitter).await
+    let mut cancel = session.cancel.clone();
+    tokio::select! {
+        biased;
+        signal = cancel.asked() => Checked { checklist: None, refusal: Some(prepare::cancelled(signal)) },
+        checked = checked(session, config, environment, asked, &prepared, applies, emitter) => checked,
+    }
 }
 
 /// What comes of the checklist that applies. Without one, a version that is older than what runs is refused all the same.
