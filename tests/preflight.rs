@@ -119,6 +119,18 @@ async fn a_checklist_that_passes_is_shown_and_writes_nothing() {
     let lines = evidence::read(std::path::Path::new(&done.outputs["report"])).expect("an intact chain");
     let replayed = replay::replay(&lines).expect("the rows follow from the facts");
     assert!(replayed.verdicts >= rows(&done).len());
+    // A file that was written anew, with its chain, to say that somebody approved does not follow from what was read.
+    let forged: Vec<evidence::Line> = lines
+        .into_iter()
+        .map(|mut line| {
+            if let deploy_action::execute::Happening::Preflight { facts, .. } = &mut line.event {
+                facts.said = deploy_action::observe::preflight::Found::Unknown { why: "nobody was asked".into() };
+            }
+            line
+        })
+        .collect();
+    let difference = replay::replay(&forged).expect_err("it does not follow").to_string();
+    assert!(difference.contains("approvals cannot be read: nobody was asked") || difference.contains("0 of 3"), "{difference}");
 }
 
 #[tokio::test]
