@@ -9,8 +9,8 @@ use common::{changes, run, world};
 use deploy_action::report::{evidence, replay};
 use jiff::{SignedDuration, Timestamp};
 use sandbox::{
-    Alert, Approval, CheckState, Clocks, CodeScanning, Finished, Membership, Preflight, Production, RunSpec, RunState, Staging, TagKind,
-    Teams, World,
+    Alert, Approval, Behaviour, CheckState, Clocks, CodeScanning, Finished, Membership, Preflight, Production, RunSpec, RunState, Staging,
+    TagKind, Teams, Who, World,
 };
 use serde_json::Value;
 
@@ -482,4 +482,62 @@ async fn of_checks_with_one_name_the_last_one_counts() {
     assert_eq!(run(&world, &preflight(&world)).await.code, Some(0));
     world.set_check(COMMIT, "security", CheckState::TimedOut);
     refused(&world, &run(&world, &preflight(&world)).await, &["security"]);
+}
+
+#[tokio::test]
+async fn staging_must_be_fast_now_where_people_use_it() {
+    let world = ready().await;
+    let people = world.load(&sandbox::Load::of("staging"));
+    people.until(|seen| seen.total.requests > 20).await;
+    let spec =
+        |world: &World| RunSpec { config: preflight(world).config.replace("min-requests: 10", "min-requests: 1"), ..preflight(world) };
+    let done = run(&world, &spec(&world)).await;
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
+    assert!(done.stdout.contains("now, in staging: latency-p99") && !done.stdout.contains("now: latency-p99"), "{}", done.stdout);
+    world.behave(Who::version("main-a1b2c3d"), Behaviour::default().taking(std::time::Duration::from_millis(700)));
+    // What was fast before runs out of the window.
+    people.until(|seen| seen.total.requests > 60).await;
+    let done = run(&world, &spec(&world)).await;
+    refused(&world, &done, &["staging-latency"]);
+}
+
+#[tokio::test]
+async fn production_must_keep_the_rules_that_are_written() {
+    let world = ready().await;
+    let spec = |world: &World| {
+        let config = preflight(world).config.replace("restarts: { max: 2 } }", "restarts: { max: 2 }, error-rate: { max: 1% } }");
+        RunSpec { config: config.replace("min-requests: 10", "min-requests: 1"), ..preflight(world) }
+    };
+    // Nobody comes by, so nobody knows.
+    let done = run(&world, &spec(&world)).await;
+    refused(&world, &done, &["rule-error-rate"]);
+    assert!(done.stdout.contains("error-rate: too little data"), "{}", done.stdout);
+    let people = world.load(&sandbox::Load::of("prod"));
+    people.until(|seen| seen.total.requests > 20).await;
+    assert_eq!(run(&world, &spec(&world)).await.code, Some(0));
+    world.behave(Who::version(BEFORE), Behaviour::default().erring(0.5));
+    let errors = people.until(|seen| seen.total.requests > 60);
+    errors.await;
+    let done = run(&world, &spec(&world)).await;
+    refused(&world, &done, &["rule-error-rate"]);
+    assert!(done.stdout.contains("bring error-rate down before a release"), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn long_lists_are_read_to_their_end() {
+    let world = ready().await;
+    for number in 0..130 {
+        world.set_check(COMMIT, &format!("matrix ({number})"), CheckState::Success);
+        world.say_of_commit(COMMIT, &format!("other/{number}"), "success", "d", "octocat", 1);
+        world.add_alert(Alert { state: sandbox::AlertState::Open, ..Alert::open("low") });
+    }
+    world.say_of_commit(COMMIT, "override/load-test", "success", "the generator was broken", "vp-engineering", 60);
+    world.set_check(COMMIT, "load-test", CheckState::Failure);
+    for number in 0..130 {
+        world.set_check(COMMIT, &format!("matrix ({number})"), CheckState::Neutral);
+        world.say_of_commit(COMMIT, &format!("other/{number}"), "success", "d", "octocat", 1);
+    }
+    let done = run(&world, &preflight(&world)).await;
+    assert_eq!((done.code, of_state(&done, "overridden")), (Some(0), vec!["load-test".to_owned()]), "{}", done.stdout);
+    assert!(done.stdout.contains("code scanning has no open alert above medium (130 open)"), "{}", done.stdout);
 }

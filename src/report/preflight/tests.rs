@@ -58,7 +58,10 @@ fn some() -> Checklist {
 fn what_people_read() {
     let story = Story { checklist: Some(std::sync::Arc::new(some())), ..Story::default() };
     let page = summary::render(&story);
-    assert!(!page.contains("<img") && !page.contains("@all") && !page.contains("](javascript:alert(1") && !page.contains("\n## head"), "{page}");
+    assert!(
+        !page.contains("<img") && !page.contains("@all") && !page.contains("](javascript:alert(1") && !page.contains("\n## head"),
+        "{page}"
+    );
     insta::assert_snapshot!("summary", page);
     let log: Vec<String> = parts(&some())
         .flat_map(|(part, rows)| [vec![part.title().to_owned()], rows.into_iter().flat_map(lines).collect()].concat())
