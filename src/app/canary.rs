@@ -13,7 +13,7 @@ use super::{
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
     config::{Canary, Config, Environment, Rule, Source},
-    domain::{ImageReference, InstanceName, Role, Version},
+    domain::{ImageReference, InstanceName, Role, RolloutId, Version},
     execute::{Emitter, Rollout},
     failure::{Failure, FailureKind},
     gate,
@@ -118,6 +118,8 @@ pub(super) async fn plan(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Re
                 return Err(prepare::left_to_a_person(&Stuck::Held { why: why.to_owned() }, environment));
             }
             match canary::left(&world) {
+                // The run had done everything, and only said nothing of it any more.
+                Left::Nothing if is_of(&world, &reading.told.id) => Ok(kept(canary::trust(&world, Aim::Finish, notices)?)),
                 Left::Nothing => Ok(kept(nothing(reading, &world))),
                 Left::HalfWay(_) | Left::GoingBack(_) | Left::Returned => {
                     let aim = if matches!(canary::left(&world), Left::HalfWay(_)) { Aim::MakeSafe } else { Aim::RollBack };
@@ -187,6 +189,12 @@ fn finish(reading: &Reading<'_>, world: &World<'_>, candidate: &InstanceName, no
     };
     let (bodies, comparisons) = wanted(reading, world.observed, &image, mark)?;
     Ok((canary::finish(world, candidate, &Wanted { image: &image, comparisons: &comparisons }, notices)?, bodies))
+}
+
+/// Whether what runs is what this rollout brought.
+fn is_of(world: &World<'_>, rollout: &RolloutId) -> bool {
+    let mut stable = world.canary.stable.iter().filter_map(|name| world.observed.instance(name)).peekable();
+    stable.peek().is_some() && stable.all(|instance| instance.tags.rollout.as_ref() == Some(rollout))
 }
 
 /// A plan without steps: everything is safe already.

@@ -287,7 +287,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
 /// A promoted version that a run after its own gave to every stable instance was not watched to the end: that is for a person.
 fn unwatched(plan: &Plan, ending: Ending, environment: &Environment) -> Ending {
     match (plan.strategy, plan.aim, ending.outcome) {
-        (Strategy::Canary, Aim::Finish, Outcome::Healthy) => {
+        (Strategy::Canary, Aim::Finish, Outcome::Healthy) if plan.is_promoted(plan.steps.len()) => {
             let failure = prepare::left_to_a_person(&Stuck::Unproven, environment)
                 .meaning(format!("it passed every phase, and every stable instance of {} runs it", environment.name));
             Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(failure), ..ending }

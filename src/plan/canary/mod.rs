@@ -108,11 +108,16 @@ impl<'a> World<'a> {
         !instances.is_empty() && instances.iter().all(|name| self.instance(name).is_some_and(|instance| !given_up(instance)))
     }
 
-    /// Where people are while a candidate is tried, and go back to: the stable instances that serve or, where the candidate has
-    /// everyone, as many of those that stand by as usually serve.
+    /// Where people are while a candidate is tried, and go back to: the stable instances that serve and, where a candidate has taken
+    /// the place of some, so many of those that stand by that as many serve as usually do.
     fn base(&self) -> Vec<InstanceName> {
-        let serving = self.serving();
-        if serving.is_empty() { self.standing().into_iter().take(self.canary.active).collect() } else { serving }
+        let mut base = self.serving();
+        let is_tried = [&self.canary.canary, &self.canary.old].into_iter().any(|name| self.instance(name).is_some());
+        if base.is_empty() || is_tried {
+            let others = self.standing().into_iter().filter(|name| !base.contains(name)).collect::<Vec<_>>();
+            base.extend(others.into_iter().take(self.canary.active.saturating_sub(base.len())));
+        }
+        base
     }
 
     /// Who shares with a new version what it does not have: every stable instance that could serve, those that do first.
