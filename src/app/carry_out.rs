@@ -124,7 +124,7 @@ pub(super) async fn carry_out(
         let what = format!("environment {} is not configured", asked.environment());
         return Err(Failure::new(FailureKind::Request, what, session.inputs.config.display().to_string()));
     };
-    prepare::check(config, environment, asked, &session.inputs.container_secrets)?;
+    prepare::check(config, environment, asked, &session.inputs)?;
     session.inputs.azure.login()?;
     let told = rollout(session, config, environment, asked, id);
     let beginning = match asked {

@@ -168,6 +168,8 @@ pub struct Inputs {
     pub status_page: Url,
     /// `prometheus-token`.
     pub prometheus_token: Option<Secret>,
+    /// The address of the database that rules and checks ask; not read yet, where nothing asks it may be any.
+    pub database_url: Option<Secret>,
     /// `output-format`.
     pub format: Format,
     /// `color`.
@@ -479,8 +481,8 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
     }
     let (pagerduty_key, status_page_token) =
         (source.one_line_secret("pagerduty-routing-key")?, source.one_line_secret("status-page-token")?);
-    // A later scenario uses it; it is masked already.
     let database_url = source.secret("database-url");
+    let database_passwords = database_url.iter().flat_map(crate::gate::passwords).map(|password| ("database-url".to_owned(), password));
     let prometheus_token = source.one_line_secret("prometheus-token")?;
     let mut named: Vec<(String, Secret)> = container_secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect();
     let known = [
@@ -491,12 +493,13 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
         ("pagerduty-routing-key", pagerduty_key.clone()),
         ("status-page-token", status_page_token.clone()),
         ("prometheus-token", prometheus_token.clone()),
-        ("database-url", database_url),
+        ("database-url", database_url.clone()),
         ("azure-client-secret", azure.secret.clone()),
         ("azure-access-token", azure.token.clone()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", azure.oidc.as_ref().map(|(_, token)| token.clone())),
     ];
     named.extend(known.into_iter().filter_map(|(name, secret)| Some((name.to_owned(), secret?))));
+    named.extend(database_passwords);
     let mut masks = Masks::default();
     named.iter().for_each(|(_, secret)| masks.add(secret));
     let unmaskable = named.iter().filter(|(_, secret)| secret.expose().trim().chars().count() < crate::domain::SHORTEST);
@@ -521,6 +524,7 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
         status_page_token,
         status_page: source.url("status-page-url")?,
         prometheus_token,
+        database_url,
         format: source.choice("output-format", &[("text", Format::Text), ("json", Format::Json)])?.unwrap_or(Format::Text),
         color: source.choice("color", &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)])?.unwrap_or(Color::Auto),
         evidence: source.value("evidence")?.map(PathBuf::from),

@@ -8,7 +8,7 @@ use crate::{
     config::{Preflight, Rule},
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
-    gate::{Judgement, Sample, Settings},
+    gate::{Checked, Judgement, Sample, Settings},
     observe::{AzureEvent, Instance, MonitorStatus, Observed, preflight::Facts},
     plan::{Aim, Plan, Side, Slice, Step, preflight::Checklist},
 };
@@ -96,6 +96,13 @@ pub enum Happening {
         url: String,
         /// What came.
         result: HttpResult,
+    },
+    /// One final check: what was asked, what came, and what that says.
+    FinalCheck {
+        /// Its place in the plan.
+        step: usize,
+        /// The check and its number.
+        checked: Checked,
     },
     /// Everyone is sent to one endpoint from now on, as Traffic Manager acknowledges.
     TrafficSwitched {

@@ -7,7 +7,7 @@ use crate::{
     domain::{ExitStatus, ImageReference, InstanceName, Outcome, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
     failure::Failure,
-    gate::{Judgement, Sample},
+    gate::{Checked, Judgement, Sample},
     observe::Instance,
     plan::{Aim, Plan, Side, Slice, preflight::Checklist},
 };
@@ -57,6 +57,8 @@ pub struct Story {
     pub probes: Vec<Probe>,
     /// Smoke tests, in order.
     pub smoke: Vec<Smoke>,
+    /// Final checks, each with the place of its step in the plan, in order.
+    pub checks: Vec<(usize, Checked)>,
     /// Repeated requests, in words.
     pub retries: Vec<String>,
     /// What a reader should know.
@@ -255,6 +257,7 @@ impl Story {
             Happening::Smoke { step, path, url, result } => {
                 self.smoke.push(Smoke { step: *step, path: path.clone(), url: url.clone(), result: result.clone() });
             }
+            Happening::FinalCheck { step, checked } => self.checks.push((*step, checked.clone())),
             Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => self.set(*step, Step::Done { duration_ms: *duration_ms }),
             Happening::StepFinished { step, end: StepEnd::Failed { .. }, duration_ms } => {
                 self.set(*step, Step::Failed { duration_ms: *duration_ms });

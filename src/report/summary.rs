@@ -7,6 +7,7 @@ use super::story::{self, Ear, Heard, Step, Story};
 use crate::{
     domain::{Outcome, Strategy},
     execute::Diagnosis,
+    gate::{self, Verdict},
     plan,
 };
 
@@ -42,6 +43,7 @@ pub fn render(story: &Story) -> String {
     super::watching::traffic(&mut page, story, text);
     super::watching::watch(&mut page, story, text);
     smoke(&mut page, story);
+    final_checks(&mut page, story);
     probes(&mut page, story);
     if let Some(diagnosis) = &story.diagnosis {
         self::diagnosis(&mut page, diagnosis);
@@ -168,6 +170,31 @@ fn smoke(page: &mut String, story: &Story) {
             page.push_str("</details>\n\n");
         }
     }
+}
+
+/// The final checks: each number, what it must be, and how it was asked for.
+fn final_checks(page: &mut String, story: &Story) {
+    if story.checks.is_empty() {
+        return;
+    }
+    page.push_str("### Final checks\n\n| | check | number | must be | asked | took |\n|---|---|---|---|---|---|\n");
+    for (_, checked) in &story.checks {
+        let mark = match checked.verdict {
+            Verdict::Pass => "✅",
+            Verdict::Breach => "❌",
+            Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => "❔",
+        };
+        let _ = writeln!(
+            page,
+            "| {mark} | {} | {} | {} | {} | {} |",
+            text(&checked.check.name),
+            text(&checked.found()),
+            text(&gate::wanted(&checked.check.ask)),
+            code(&checked.asked),
+            story::duration(checked.took_ms)
+        );
+    }
+    page.push('\n');
 }
 
 fn probes(page: &mut String, story: &Story) {

@@ -11,6 +11,7 @@ use crate::{
     domain::{Masks, Outcome},
     execute::{Event, Happening, Rollout, StepEnd},
     failure::Failure,
+    gate::Verdict,
     observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
     plan::{Aim, Plan, Step, preflight::RowState},
     runner::{Annotation, Annotations, Place, escape_data, log_safe},
@@ -199,6 +200,16 @@ impl Terminal {
                 let _ = path;
                 self.line(at, &format!("  GET {url} {said} ({}){excerpt}", story::duration(result.latency_ms)));
             }
+            Happening::FinalCheck { checked, .. } => {
+                let style = match checked.verdict {
+                    Verdict::Pass => GREEN,
+                    Verdict::Breach => RED,
+                    Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => YELLOW,
+                };
+                let said = self.styled(style, &checked.to_string());
+                self.line(at, &format!("  {said} ({})", story::duration(checked.took_ms)));
+                self.line(at, &format!("    {}", checked.asked));
+            }
             Happening::Claimed { lock } => self.line(at, &format!("claimed: {lock}")),
             Happening::TrafficSwitched { to, took_ms, .. } => {
                 let text = format!("  100% to {} ({}), acknowledged after {}", to.slot, to.instance, story::duration(*took_ms));
@@ -324,6 +335,9 @@ fn details(step: &Step) -> String {
             let back = step_back.as_ref().map_or_else(String::new, |back| format!("\n       a breach takes it back to {}", back.share));
             let abort = if abort.is_empty() { String::new() } else { format!("\n       at once to 0%: {}", words(abort)) };
             format!(", every {every_seconds} s: {}{back}{abort}", words(rules))
+        }
+        Step::FinalChecks { checks, .. } => {
+            checks.iter().map(|check| format!("\n       {}", super::watching::final_check(check))).collect()
         }
         Step::CreateInstance { .. }
         | Step::KeepInstance { .. }

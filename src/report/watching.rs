@@ -9,10 +9,10 @@ use super::{
     summary::fence,
 };
 use crate::{
-    config::{Bound, Quantity, Rule, Unit},
+    config::{Ask, Bound, FinalCheck, Quantity, Rule, Unit},
     domain::{InstanceName, Share},
     execute::{Arrived, HttpResult},
-    gate::{Judgement, Subject, Verdict},
+    gate::{self, Judgement, Subject, Verdict},
     plan::Slice,
 };
 
@@ -74,6 +74,12 @@ pub(super) fn rule(rule: &Rule) -> String {
     let bounds: Vec<String> = rule.bounds.iter().map(bound).collect();
     let bounds = if bounds.is_empty() { String::new() } else { format!(" {}", bounds.join(" ")) };
     format!("{}{bounds}, {} in a row", rule.metric, rule.consecutive)
+}
+
+/// A final check: "invoices not 0: SELECT count(*) FROM invoices".
+pub(super) fn final_check(check: &FinalCheck) -> String {
+    let (Ask::Sql { query } | Ask::Metric { query, .. }) = &check.ask;
+    format!("{} {}: {query}", check.name, gate::wanted(&check.ask))
 }
 
 fn bound(bound: &Bound) -> String {

@@ -111,7 +111,8 @@ impl Model {
             | Step::VerifyShares { .. }
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
-            | Step::Phase { .. } => {}
+            | Step::Phase { .. }
+            | Step::FinalChecks { .. } => {}
             Step::CreateProfile { .. } | Step::Switch { .. } | Step::VerifyTraffic { .. } | Step::Drain { .. } | Step::Observe { .. } => {
                 return Err(TestCaseError::fail(format!("not a step of this strategy: {step}")));
             }
@@ -238,7 +239,8 @@ fn image(version: &str) -> ImageReference {
 
 fn environment() -> Environment {
     let text = "version: 1\napplication: shop\nimage: ghcr.io/a/b\nazure: {location: westeurope}\nenvironments:\n  prod:\n    url: https://p.example\n    \
-                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n";
+                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n    \
+                stabilize: {verify: {sql: {invoices: SELECT count(*) FROM invoices}}}\n";
     let mut config = config::parse(text, "deploy.yml").expect("a configuration");
     config.environments.remove(&"prod".parse().expect("a name")).expect("prod")
 }
