@@ -133,7 +133,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable(why) => write!(f, "the database cannot be asked: {why}"),
             Self::Writes => f.write_str("the statement writes, and checks only read: the server refused it (SQLSTATE 25006)"),
             Self::Refused(why) => write!(f, "the database refused the statement: {why}"),
-            Self::NoNumber(what) => write!(f, "the answer is {what}, and one number is wanted"),
+            Self::NoNumber(what) => write!(f, "one number is wanted, and the answer is {what}"),
         }
     }
 }
