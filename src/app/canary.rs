@@ -75,6 +75,12 @@ pub(super) fn fits(
 /// # Errors
 /// Whatever keeps a plan from being made; nothing has been touched.
 pub(super) async fn plan(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Result<Made, Failure> {
+    let made = planned(reading, asked, pace).await?;
+    canary::can_be_set(&made.1)?;
+    Ok(made)
+}
+
+async fn planned(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Result<Made, Failure> {
     let Reading { session, config, environment, emitter, .. } = reading;
     let observed = observe(config, environment, reading.canary, reading.azure).await?;
     let mut notices = prepare::notices(session, config, environment);

@@ -241,8 +241,13 @@ const ENVIRONMENT: Shape = Section(&[
         Optional,
         Section(&[
             key("stable", Required, Shape::Form(Form::InstanceStem), "Stable instances are called this and `-1`, `-2`, …"),
-            key("count", Default("3"), Whole(1, 100), "How many stable instances run."),
-            key("active", Default("2"), Whole(1, 100), "How many of them take traffic."),
+            key(
+                "count",
+                Default("3"),
+                Whole(1, 198),
+                "How many stable instances run. With the two that are tried, a profile has at most 200 endpoints.",
+            ),
+            key("active", Default("2"), Whole(1, 198), "How many of them take traffic."),
             key("canary", Required, FORM_INSTANCE, "The canary."),
             key("old", Optional, FORM_INSTANCE, "The instance of a staged rollback."),
         ]),

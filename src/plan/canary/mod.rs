@@ -753,6 +753,29 @@ pub fn promote(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> 
     Ok(world.plan(Aim::Promote, Some(wanted.image.clone()), candidate, steps, notices))
 }
 
+/// Refuses a plan with shares that no weights can make, before anything of it is carried out.
+///
+/// # Errors
+/// Which shares, and why.
+pub fn can_be_set(plan: &Plan) -> Result<(), Failure> {
+    let shared = plan.steps.iter().flat_map(|step| match step {
+        Step::Shift { profile, to, back_to, .. } => {
+            std::iter::once((profile, to)).chain(back_to.iter().map(|back| (profile, back))).collect::<Vec<_>>()
+        }
+        Step::Phase { step_back: Some(back), .. } => vec![(&back.profile, &back.to)],
+        _ => Vec::new(),
+    });
+    for (profile, to) in shared {
+        let asked: Vec<Share> = to.iter().map(|slice| slice.share).collect();
+        crate::domain::weights(&asked).map_err(|error| {
+            Failure::new(FailureKind::Configuration, error.to_string(), format!("Traffic Manager profile {profile}"))
+                .meaning("nothing was touched")
+                .next("ask for a larger share in `phases`, or let fewer stable instances have the rest: `stable`")
+        })?;
+    }
+    Ok(())
+}
+
 /// A plan without steps.
 #[must_use]
 pub fn nothing(world: &World<'_>, subject: &InstanceName) -> Plan {

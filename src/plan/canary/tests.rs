@@ -281,6 +281,27 @@ fn going_back_after_the_release_brings_the_old_version_in_beside() {
     assert_eq!((model.served_by(), model.instances.len()), (vec![NEW], 3));
 }
 
+#[test]
+fn shares_that_no_weights_make_are_refused_before_anything_is_done() {
+    let with = |ppm| {
+        let mut environment = environment();
+        let canary = environment.canary.as_mut().expect("a canary");
+        canary.phases[0].share = Share::from_ppm(ppm).expect("a share");
+        let model = usual();
+        let (rollout, image, observed) = ("prod-1-1".parse().expect("an id"), image(NEW), model.observed());
+        let comparisons: BTreeMap<InstanceName, Comparison> =
+            model.instances.keys().map(|name| (name.parse().expect("a name"), Comparison::InPlace(vec!["image".into()]))).collect();
+        let canary = environment.canary.as_ref().expect("a canary");
+        let world = World { rollout: &rollout, environment: &environment, canary, observed: &observed, repository: &image.repository };
+        let wanted = Wanted { image: &image, comparisons: &comparisons };
+        can_be_set(&super::deploy(&world, &wanted, Vec::new()).expect("a plan"))
+    };
+    assert_eq!(with(500), Ok(()), "0.05 % beside two is 1 of 2001");
+    let refused = with(100).expect_err("0.01 %");
+    assert_eq!((refused.kind, refused.consequence.as_str()), (FailureKind::Configuration, "nothing was touched"));
+    assert!(refused.what.contains("0.01%"), "{}", refused.what);
+}
+
 fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {
     let version = || prop_oneof![4 => Just(OLD), 2 => Just(NEW), 1 => Just("v0.9.9")];
     let provisioning = || {
