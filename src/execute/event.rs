@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     changes::Changes,
-    config::Rule,
+    config::{Preflight, Rule},
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
     gate::{Checked, Judgement, Sample, Settings},
-    observe::{AzureEvent, Instance, MonitorStatus, Observed},
-    plan::{Aim, Plan, Side, Slice, Step},
+    observe::{AzureEvent, Instance, MonitorStatus, Observed, preflight::Facts},
+    plan::{Aim, Plan, Side, Slice, Step, preflight::Checklist},
 };
 
 /// Something that happened, and when.
@@ -46,6 +46,15 @@ pub enum Happening {
     ChangesListed {
         /// What is new.
         changes: Changes,
+    },
+    /// The checklist before a release was gone through. Nothing has been changed yet.
+    Preflight {
+        /// What it asks for.
+        asked: Box<Preflight>,
+        /// What was read.
+        facts: Box<Facts>,
+        /// Its rows.
+        checklist: Checklist,
     },
     /// A step begins.
     StepStarted {

@@ -13,6 +13,7 @@ pub mod html;
 mod incident;
 /// PagerDuty's alerts.
 pub mod pagerduty;
+mod preflight;
 mod release;
 mod release_notes;
 /// An evidence file told again, verdict by verdict.

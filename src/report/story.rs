@@ -10,7 +10,7 @@ use crate::{
     failure::{Failure, FailureKind},
     gate::{Basis, Checked, Counts, Judgement, Reading, Sample, Subject},
     observe::Instance,
-    plan::{self, Aim, Plan, Side, Slice},
+    plan::{self, Aim, Plan, Side, Slice, preflight::Checklist},
 };
 
 /// What has happened so far.
@@ -26,6 +26,8 @@ pub struct Story {
     pub image: Option<ImageReference>,
     /// The plan, once made.
     pub plan: Option<Plan>,
+    /// The checklist before the release, once gone through.
+    pub checklist: Option<Arc<Checklist>>,
     /// How each step of the plan is doing.
     pub steps: Vec<Step>,
     /// When each step of the plan began, where it did.
@@ -307,6 +309,7 @@ impl Story {
                 self.planned = plan.steps.len();
                 self.plan = Some(plan.clone());
             }
+            Happening::Preflight { checklist, .. } => self.checklist = Some(Arc::new(checklist.clone())),
             Happening::StepStarted { step } => {
                 self.set(*step, Step::Running);
                 if let Some(begun) = self.begun.get_mut(*step) {
@@ -497,6 +500,12 @@ impl Story {
         self.version().map_or("the version before", Version::as_str)
     }
 
+    /// The rows of the checklist that somebody has overridden, each in a sentence: who, in which role, which row, why.
+    #[must_use]
+    pub fn overridden(&self) -> Vec<String> {
+        self.checklist.iter().flat_map(|checklist| super::preflight::overridden(checklist)).collect()
+    }
+
     /// Whether anything was asked to change: without it, the world is as it was.
     #[must_use]
     pub fn is_showing_only(&self) -> bool {
@@ -575,6 +584,9 @@ pub fn headline(story: &Story) -> String {
     };
     let Some(end) = &story.end else { return format!("🚀 {environment} {what} running") };
     match (end.outcome, story.aim()) {
+        (Outcome::Unchanged, Aim::Deploy) if story.plan.is_none() && story.checklist.is_some() => {
+            format!("✅ {environment} checklist passed: {} may be released", story.version_words())
+        }
         (Outcome::Healthy, Aim::Deploy) => match story.rollout.as_ref().map(|rollout| rollout.strategy) {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
             // The runbook's own words (Final Notification).

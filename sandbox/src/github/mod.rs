@@ -29,6 +29,7 @@ pub use code_scanning::{Alert, AlertState, CodeScanning};
 pub use given::Approval;
 pub(crate) use runs::{Beginning, Begun, Run, begin};
 pub use runs::{Conclusion, RunState};
+pub use tags::TagKind;
 pub(crate) use tags::object as tag_object;
 pub use teams::{Membership, Teams};
 

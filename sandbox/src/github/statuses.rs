@@ -1,6 +1,6 @@
 //! Statuses of commits (GitHub Docs, REST API, "Commit statuses").
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Github, error, page, wire};
@@ -40,6 +40,30 @@ pub(super) fn create(shared: &Shared, call: &Call, sha: &str) -> Reply {
     });
     github.commit_statuses.push((sha.to_owned(), status.clone()));
     Reply::json(201, &status)
+}
+
+/// What a person says of a commit.
+pub(super) struct Said<'a> {
+    pub(super) context: &'a str,
+    pub(super) state: &'a str,
+    pub(super) description: &'a str,
+    pub(super) user: &'a str,
+    pub(super) seconds_ago: i64,
+}
+
+/// A person sets a status.
+pub(super) fn add(shared: &Shared, github: &mut Github, sha: &str, said: &Said<'_>) {
+    let Said { context, state, description, user, seconds_ago } = said;
+    let api = &shared.urls().github_api;
+    let id = 30_000_000_001_u64 + github.commit_statuses.len() as u64;
+    let at = (Timestamp::now() - SignedDuration::from_secs(*seconds_ago)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let creator = wire::person(api, user);
+    let status = json!({
+        "url": format!("{api}/repos/{REPOSITORY}/statuses/{sha}"), "avatar_url": creator["avatar_url"], "id": id,
+        "node_id": format!("SC_{id}"), "state": state, "description": description, "target_url": null, "context": context,
+        "created_at": at, "updated_at": at, "creator": creator,
+    });
+    github.commit_statuses.push((sha.to_owned(), status));
 }
 
 /// Of a commit, the newest first.
