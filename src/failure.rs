@@ -44,6 +44,8 @@ pub enum FailureKind {
     Breach,
     /// There was too little evidence to trust the new version.
     NoEvidence,
+    /// The new version broke a phase's rule and was taken back to a smaller share, where it is well.
+    SteppedBack,
     /// Traffic does not go, or cannot be made to go, where it should.
     Traffic,
     /// The checklist before a release was not passed.
@@ -121,7 +123,9 @@ impl Failure {
             | FailureKind::Claimed
             | FailureKind::Superseded
             | FailureKind::Cancelled => ExitStatus::NotDeployed,
-            FailureKind::NoEvidence | FailureKind::Interfered | FailureKind::Internal => ExitStatus::PersonNeeded,
+            FailureKind::NoEvidence | FailureKind::SteppedBack | FailureKind::Interfered | FailureKind::Internal => {
+                ExitStatus::PersonNeeded
+            }
         }
     }
 }

@@ -118,6 +118,7 @@ fn troubleshooting(kind: FailureKind, name: &InstanceName, environment: &Environ
         | FailureKind::AzureUnreachable
         | FailureKind::Breach
         | FailureKind::NoEvidence
+        | FailureKind::SteppedBack
         | FailureKind::Traffic
         | FailureKind::Preflight
         | FailureKind::Claimed
@@ -183,6 +184,16 @@ fn behind_traffic_manager(
                 "See what is lacking: the watch in the job summary, and beneath it what was asked".into(),
                 "Mend what answers wrongly (`metrics` in deploy.yml, the server, the page), or see to it that somebody uses the new version"
                     .into(),
+            ],
+            None,
+        ),
+        FailureKind::SteppedBack => (
+            "Gradual promotion stuck at 25%",
+            vec![
+                "See which rule of the larger share it broke, and how it does at the smaller one: the gates in the job summary".into(),
+                "The runbook's examples: errors of the new version, the database's connections, the cache's invalidation, a new dependency"
+                    .into(),
+                "Go on where the cause is known and mended: command: promote; otherwise: command: rollback".into(),
             ],
             None,
         ),

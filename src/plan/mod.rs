@@ -11,7 +11,7 @@ pub mod preflight;
 mod step;
 
 pub use direct::plan as direct;
-pub use step::{Side, Slice, SmokeTarget, Step, StepBack};
+pub use step::{Side, Slice, SmokeTarget, Step, StepBack, in_order};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

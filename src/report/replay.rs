@@ -104,8 +104,9 @@ impl Watched {
             // What was stepped back is never done: it is held, however well it does there.
             (Until::TheEnd, StepEnd::Done, _) if self.stepped_back => false,
             (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) if self.stepped_back => {
-                !is_failed(FailureKind::Breach) && (is_whole || !is_failed(FailureKind::NoEvidence))
+                !is_failed(FailureKind::Breach) && !is_failed(FailureKind::NoEvidence) && (is_whole || !is_failed(FailureKind::SteppedBack))
             }
+            (_, StepEnd::Failed { .. }, _) if is_failed(FailureKind::SteppedBack) => false,
             (Until::TheEnd, StepEnd::Done, Conclusion::Passed) => is_whole,
             (Until::TheEnd, StepEnd::Done, Conclusion::Held { .. } | Conclusion::Tripped { .. }) => false,
             (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) => {

@@ -171,7 +171,9 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
         (Decision::Passed, Judged::Before) if watched.share.is_none() => ("✅", "good, so it can be compared with".to_owned()),
         (Decision::Passed, Judged::New | Judged::Before) => ("✅", "passed".to_owned()),
         (Decision::SteppedBack { to, .. }, _) => ("↩️", format!("taken back to {to}")),
-        (Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence, .. }, _) => ("⏸️", "held: a person decides".to_owned()),
+        (Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence | crate::failure::FailureKind::SteppedBack, .. }, _) => {
+            ("⏸️", "held: a person decides".to_owned())
+        }
         (Decision::Stopped { .. }, _) => ("❌", "stopped".to_owned()),
     };
     let numbers = |only: &dyn Fn(&Judgement) -> bool| -> Vec<String> {
@@ -196,7 +198,11 @@ fn gate(story: &Story, watched: &Watched, last: &Tick) -> Gate {
             match (&watched.decision, bad.is_empty(), well.is_empty()) {
                 (_, false, _) => bad,
                 // Taken back and well there: those are the numbers that a person decides on.
-                (Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence, .. }, true, false) => well,
+                (
+                    Decision::Stopped { kind: crate::failure::FailureKind::NoEvidence | crate::failure::FailureKind::SteppedBack, .. },
+                    true,
+                    false,
+                ) => well,
                 (_, true, _) => vec![why.clone()],
             }
         }

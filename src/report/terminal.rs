@@ -343,6 +343,8 @@ fn details(step: &Step) -> String {
             let abort = if abort.is_empty() { String::new() } else { format!("\n       at once to 0%: {}", words(abort)) };
             format!(", every {every_seconds} s: {}{back}{abort}", words(rules))
         }
+        // The first stands in the step's own words.
+        Step::Together { lanes } => lanes.iter().skip(1).map(|lane| format!("\n       and {}", crate::plan::in_order(lane))).collect(),
         Step::FinalChecks { checks, .. } => {
             checks.iter().map(|check| format!("\n       {}", super::watching::final_check(check))).collect()
         }
@@ -353,7 +355,6 @@ fn details(step: &Step) -> String {
         | Step::DrainInstances { .. }
         | Step::CheckBaseline { .. }
         | Step::MarkPromoted { .. }
-        | Step::Together { .. }
         | Step::ContinueInstance { .. }
         | Step::CreateProfile { .. }
         | Step::Switch { .. }
