@@ -46,6 +46,8 @@ pub enum FailureKind {
     NoEvidence,
     /// Traffic does not go, or cannot be made to go, where it should.
     Traffic,
+    /// The checklist before a release was not passed.
+    Preflight,
     /// Another run has the environment.
     Claimed,
     /// A person changed the traffic meanwhile: the Action stops rather than fighting them.
@@ -115,6 +117,7 @@ impl Failure {
             | FailureKind::Smoke
             | FailureKind::Breach
             | FailureKind::Traffic
+            | FailureKind::Preflight
             | FailureKind::Claimed
             | FailureKind::Superseded
             | FailureKind::Cancelled => ExitStatus::NotDeployed,

@@ -3,7 +3,7 @@
 use crate::{
     cli::{Command, DryRun, Inputs, RollbackStrategy},
     config::{self, Config, Environment},
-    domain::{EnvironmentName, Sha, Strategy, Version},
+    domain::{EnvironmentName, ReleaseVersion, Sha, Strategy, Version},
     event::{Comment, Dispatch, GitRef, GithubEvent, Push},
     failure::{Failure, FailureKind},
 };
@@ -15,6 +15,8 @@ pub enum Request {
     Deploy(Deploy),
     /// Show what that would do.
     Plan(Deploy),
+    /// Go through the checklist of it, and nothing else.
+    Preflight(Deploy),
     /// Go back to the version before.
     Rollback(Decision),
     /// Show what that would do.
@@ -113,10 +115,24 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
                 DryRun::No => Request::Promote(decision),
             })
         }
-        Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => Err(not_here(inputs.command.word())),
+        Command::Preflight => preflight(explicit(event, context, inputs, config)?, config),
+        Command::ReadyForProd | Command::Approve | Command::Diagnose => Err(not_here(inputs.command.word())),
         Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
         }
+    }
+}
+
+/// The checklist of an environment that has one.
+fn preflight(deploy: Deploy, config: &Config) -> Result<Request, Failure> {
+    let environment = config.environments.get(&deploy.environment);
+    match environment.and_then(|environment| environment.canary.as_ref()) {
+        Some(canary) if canary.preflight.is_some() => Ok(Request::Preflight(deploy)),
+        Some(_) => Err(refuse(format!("`preflight` of {} is off in deploy.yml", deploy.environment), "take `preflight: off` out")),
+        None => Err(refuse(
+            format!("{} has no checklist: only environments with `strategy: canary` have one", deploy.environment),
+            "name such an environment, or leave the command out",
+        )),
     }
 }
 
@@ -348,7 +364,7 @@ fn wanted(
     if environment.strategy == Strategy::Canary
         && let Some(GitRef::Tag(tag)) = target
         && inputs.version.is_none()
-        && !is_release(tag)
+        && tag.parse::<ReleaseVersion>().is_err()
     {
         return Err(refuse(
             format!("tag {} is no release version such as v1.2.3", shown(tag)),
@@ -357,13 +373,6 @@ fn wanted(
     }
     let git_ref = target.map(|target| kind(target).1.to_owned());
     Ok(Deploy { environment: environment.name.clone(), version, sha, git_ref, actor })
-}
-
-/// `v1.2.3`, with or without a pre-release part.
-fn is_release(tag: &str) -> bool {
-    let numbers = tag.strip_prefix('v').unwrap_or(tag).split(['-', '+']).next().unwrap_or_default();
-    let parts: Vec<&str> = numbers.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.len() < 10 && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn fill(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>) -> Result<Version, Failure> {

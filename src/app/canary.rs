@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
-    config::{Canary, Config, Environment, Preflight, Rule},
+    config::{Canary, Config, Environment, Rule, Source},
     domain::{ImageReference, InstanceName, Role, Version},
     execute::{Emitter, Rollout},
     failure::{Failure, FailureKind},
@@ -47,9 +47,8 @@ pub(super) fn fits(config: &Config, environment: &Environment, asked: &Asked, wr
     if asked.aim() != Aim::Deploy {
         return Ok(());
     }
-    if canary.preflight == Preflight::Asked {
-        return Err(wrong("`preflight` is on, and this version of deploy-action does not carry the checklist out".into())
-            .next("go through the checklist by hand, and switch it off: `preflight: off`"));
+    for asked in canary.preflight.iter().flat_map(|preflight| &preflight.rules).filter(|asked| asked.source == Source::Written) {
+        gate::check(std::slice::from_ref(&asked.rule), config.metrics.as_ref())?;
     }
     let verify = canary.stabilize.as_ref().map(|stabilize| &stabilize.verify);
     if verify.is_some_and(|verify| !verify.sql.is_empty() || !verify.metrics.is_empty()) {

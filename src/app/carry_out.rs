@@ -2,14 +2,14 @@
 
 use tokio::time::Instant;
 
-use super::{Session, claim, prepare, prepare::Prepared};
+use super::{Session, claim, preflight, prepare, prepare::Prepared};
 use crate::{
     cli::Format,
     config::{Config, Environment, OnBreach},
     domain::{EnvironmentName, ExitStatus, Outcome, RolloutId},
     execute::{self, Emitter, Ending, Execution, Happening, Rollout},
     failure::{Failure, FailureKind},
-    plan::{Aim, Plan, canary::Pace},
+    plan::{Aim, Plan, canary::Pace, preflight::Checklist},
     report::{Beginning, terminal},
     request::{Decision, Deploy},
     runner::log_safe,
@@ -22,6 +22,8 @@ pub(super) enum Intent {
     CarryOut,
     /// Show it.
     Show,
+    /// Go through the checklist before it, and nothing else.
+    Check,
 }
 
 /// What is asked of an environment.
@@ -146,11 +148,23 @@ pub(super) async fn carry_out(
         Intent::Show => match prepare::prepare(session, config, environment, asked, &told, &emitter).await {
             Err(failure) => Ending::refused(failure),
             Ok(prepared) => {
-                show(session, &prepared.plan, &told);
-                Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 }
+                let applies = preflight::applies(environment, asked, &prepared);
+                let checked = checked(session, config, environment, asked, &prepared, applies, &emitter).await;
+                show(session, &prepared.plan, checked.refusal.as_ref(), &told);
+                unchanged()
             }
         },
-        Intent::CarryOut => alone(session, config, environment, asked, &told, &emitter).await,
+        Intent::Check => {
+            let Checked { checklist, refusal } = check(session, config, environment, asked, &told, &emitter, Whether::Always).await;
+            if session.inputs.format == Format::Json {
+                print(session, &serde_json::to_string_pretty(&checklist).unwrap_or_default());
+            }
+            refusal.map_or_else(unchanged, Ending::refused)
+        }
+        Intent::CarryOut => match check(session, config, environment, asked, &told, &emitter, Whether::ItBegins).await.refusal {
+            Some(failure) => Ending::refused(failure),
+            None => alone(session, config, environment, asked, &told, &emitter).await,
+        },
     };
     ending.tell(&emitter, begun.elapsed());
     drop(emitter);
@@ -163,6 +177,72 @@ pub(super) async fn carry_out(
         eprintln!("warning: GITHUB_OUTPUT cannot be written: {error}");
     }
     Ok(ending)
+}
+
+/// Nothing was asked to change.
+fn unchanged() -> Ending {
+    Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 }
+}
+
+/// When the checklist is gone through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whether {
+    /// In any case.
+    Always,
+    /// Where a release begins.
+    ItBegins,
+}
+
+/// What came of the checklist before a release.
+#[derive(Default)]
+struct Checked {
+    /// It, where it was gone through.
+    checklist: Option<Checklist>,
+    /// Why the release is refused, if it is.
+    refusal: Option<Failure>,
+}
+
+/// Goes through the checklist before a release, where there is one, before anything is written anywhere: also not the claim.
+async fn check(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    told: &Rollout,
+    emitter: &Emitter,
+    whether: Whether,
+) -> Checked {
+    if environment.canary.is_none() || asked.aim() != Aim::Deploy {
+        return Checked::default();
+    }
+    let prepared = match prepare::again(session, config, environment, asked, told, emitter, Pace::Instant).await {
+        Ok(prepared) => prepared,
+        Err(failure) => return Checked { checklist: None, refusal: Some(failure) },
+    };
+    let applies = match whether {
+        Whether::Always => preflight::asked_for(environment, asked),
+        Whether::ItBegins => preflight::applies(environment, asked, &prepared),
+    };
+    checked(session, config, environment, asked, &prepared, applies, emitter).await
+}
+
+/// What comes of the checklist that applies. Without one, a version that is older than what runs is refused all the same.
+async fn checked(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    prepared: &Prepared,
+    applies: Option<preflight::Applies<'_>>,
+    emitter: &Emitter,
+) -> Checked {
+    match applies {
+        None => Checked { checklist: None, refusal: preflight::older(environment, asked, &prepared.observed) },
+        Some(applies) => {
+            let (checklist, refusal) = preflight::go_through(session, config, environment, applies, prepared, emitter).await;
+            Checked { checklist: Some(checklist), refusal }
+        }
+    }
 }
 
 /// Claims the environment, carries out what is asked, and gives the claim back.
@@ -253,11 +333,20 @@ async fn came_back(session: &Session, config: &Config, before: &Execution<'_>, e
     }
 }
 
-/// Prints the plan, at a terminal for people or as JSON for programs.
-fn show(session: &Session, plan: &Plan, told: &Rollout) {
+/// Prints the plan, at a terminal for people or as JSON for programs, and why it would be refused as things stand.
+fn show(session: &Session, plan: &Plan, refusal: Option<&Failure>, told: &Rollout) {
+    let refused = refusal.map(|refusal| format!("As things stand it would be refused: {}", refusal.what));
     let text = match session.inputs.format {
-        Format::Text => terminal::plan_text(plan, told),
-        Format::Json => serde_json::to_string_pretty(plan).unwrap_or_default(),
+        Format::Text => [terminal::plan_text(plan, told)].into_iter().chain(refused).collect::<Vec<_>>().join("\n"),
+        Format::Json => {
+            let mut plan = plan.clone();
+            plan.notices.extend(refused);
+            serde_json::to_string_pretty(&plan).unwrap_or_default()
+        }
     };
-    println!("{}", session.inputs.masks.scrub(&log_safe(&text)));
+    print(session, &text);
+}
+
+fn print(session: &Session, text: &str) {
+    println!("{}", session.inputs.masks.scrub(&log_safe(text)));
 }

@@ -3,6 +3,7 @@
 mod canary;
 mod carry_out;
 mod claim;
+mod preflight;
 mod prepare;
 mod resume;
 mod session;
@@ -96,6 +97,7 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
     let (asked, intent) = match request {
         Request::Deploy(wanted) => (Asked::Deploy(wanted), Intent::CarryOut),
         Request::Plan(wanted) => (Asked::Deploy(wanted), Intent::Show),
+        Request::Preflight(wanted) => (Asked::Deploy(wanted), Intent::Check),
         Request::Rollback(decision) => (Asked::RollBack(decision), Intent::CarryOut),
         Request::PlanRollback(decision) => (Asked::RollBack(decision), Intent::Show),
         Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),

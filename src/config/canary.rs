@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{ProfileConfig, Rule};
+use super::{Preflight, ProfileConfig, Rule};
 use crate::domain::{InstanceName, Share};
 
 /// What the canary strategy needs.
@@ -30,17 +30,8 @@ pub struct Canary {
     pub stabilize: Option<Stabilize>,
     /// The shares of a staged rollback, rising to 100%.
     pub staged: Vec<Staged>,
-    /// Whether the checklist before a release is asked for.
-    pub preflight: Preflight,
-}
-
-/// Whether the checklist before a release is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preflight {
-    /// It is.
-    Asked,
-    /// It is switched off.
-    Off,
+    /// The checklist before a release; `None`: off.
+    pub preflight: Option<Preflight>,
 }
 
 /// Rules that take the canary to 0% at once, in every phase.

@@ -69,6 +69,7 @@ pub(super) async fn why(failure: Failure, hands: &Hands, execution: &Execution<'
         | FailureKind::Breach
         | FailureKind::NoEvidence
         | FailureKind::Traffic
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Interfered
         | FailureKind::Superseded

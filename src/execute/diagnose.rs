@@ -119,6 +119,7 @@ fn troubleshooting(kind: FailureKind, name: &InstanceName, environment: &Environ
         | FailureKind::Breach
         | FailureKind::NoEvidence
         | FailureKind::Traffic
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Interfered
         | FailureKind::Superseded
@@ -204,6 +205,7 @@ fn behind_traffic_manager(
         | FailureKind::Capacity
         | FailureKind::Azure
         | FailureKind::AzureUnreachable
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Cancelled
         | FailureKind::Internal => (

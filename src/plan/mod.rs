@@ -6,6 +6,8 @@ pub mod blue_green;
 pub mod canary;
 mod change;
 mod direct;
+/// The checklist before a release.
+pub mod preflight;
 mod step;
 
 pub use direct::plan as direct;

@@ -9,6 +9,7 @@ mod github_deployment;
 mod incident;
 /// PagerDuty's alerts.
 pub mod pagerduty;
+mod preflight;
 /// An evidence file told again, verdict by verdict.
 pub mod replay;
 /// Slack's messages.

@@ -194,6 +194,9 @@ pub fn message(story: &Story) -> Value {
     if let Some(failure) = story.end.as_ref().and_then(|end| end.failure.as_ref()) {
         blocks.push(explanation(story, failure));
     }
+    for sentence in story.checklist.iter().flat_map(|checklist| super::preflight::overridden(checklist)) {
+        blocks.push(json!({"type": "section", "text": mrkdwn(&format!("⚠️ *Overridden*: {}", escape(&sentence)), SECTION)}));
+    }
     if is_ready_for_production(story) {
         let prompt = "Ready for production approval? Comment on the pull request: `/ready-for-prod`";
         blocks.push(json!({"type": "section", "text": mrkdwn(prompt, SECTION)}));

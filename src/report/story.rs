@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
     gate::{Judgement, Sample},
     observe::Instance,
-    plan::{Aim, Plan, Side, Slice},
+    plan::{Aim, Plan, Side, Slice, preflight::Checklist},
 };
 
 /// What has happened so far.
@@ -21,6 +21,8 @@ pub struct Story {
     pub image: Option<ImageReference>,
     /// The plan, once made.
     pub plan: Option<Plan>,
+    /// The checklist before the release, once gone through.
+    pub checklist: Option<Arc<Checklist>>,
     /// How each step of the plan is doing.
     pub steps: Vec<Step>,
     /// The instance as last seen.
@@ -241,6 +243,7 @@ impl Story {
                 self.planned = plan.steps.len();
                 self.plan = Some(plan.clone());
             }
+            Happening::Preflight { checklist, .. } => self.checklist = Some(Arc::new(checklist.clone())),
             Happening::StepStarted { step } => self.set(*step, Step::Running),
             Happening::InstanceState { instance, .. } => self.instance = Some((**instance).clone()),
             Happening::Retrying { what, why, after_ms } => {
@@ -429,6 +432,9 @@ pub fn headline(story: &Story) -> String {
     };
     let Some(end) = &story.end else { return format!("🚀 {environment} {what} running") };
     match (end.outcome, story.aim()) {
+        (Outcome::Unchanged, Aim::Deploy) if story.plan.is_none() && story.checklist.is_some() => {
+            format!("✅ {environment} checklist passed: {} may be released", story.version_words())
+        }
         (Outcome::Healthy, Aim::Deploy) => match story.rollout.as_ref().map(|rollout| rollout.strategy) {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
             Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),

@@ -35,6 +35,9 @@ pub fn render(story: &Story) -> String {
         }
     }
     facts(&mut page, story);
+    if let Some(checklist) = &story.checklist {
+        super::preflight::table(&mut page, checklist, super::preflight::Markup { text, link });
+    }
     steps(&mut page, story);
     super::watching::traffic(&mut page, story, text);
     super::watching::watch(&mut page, story, text);

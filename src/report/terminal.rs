@@ -12,7 +12,7 @@ use crate::{
     execute::{Event, Happening, Rollout, StepEnd},
     failure::Failure,
     observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
-    plan::{Aim, Plan, Step},
+    plan::{Aim, Plan, Step, preflight::RowState},
     runner::{Annotation, Annotations, Place, escape_data, log_safe},
 };
 
@@ -143,6 +143,24 @@ impl Terminal {
                 for notice in &plan.notices {
                     let text = self.styled(YELLOW, &format!("note: {notice}"));
                     self.line(at, &text);
+                }
+            }
+            Happening::Preflight { checklist, .. } => {
+                let head = self.styled(BOLD, &format!("checklist: {}", checklist.tally()));
+                self.line(at, &head);
+                for (part, rows) in super::preflight::parts(checklist) {
+                    self.line(at, &format!("  {}", part.title()));
+                    for row in rows {
+                        let style = match &row.state {
+                            RowState::Passed => None,
+                            RowState::Failed { .. } => Some(RED),
+                            RowState::Overridden { .. } => Some(YELLOW),
+                            RowState::NotChecked => Some(FAINT),
+                        };
+                        let text = super::preflight::lines(row).join("\n    ");
+                        let text = style.map_or_else(|| text.clone(), |style| self.styled(style, &text));
+                        self.line(at, &format!("    {text}"));
+                    }
                 }
             }
             Happening::StepStarted { step } => {
