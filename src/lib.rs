@@ -7,6 +7,8 @@
 pub mod app;
 /// Azure Resource Manager: login, container groups, long-running operations, its errors.
 pub mod azure;
+/// What is new in a version, from its commits; the version to propose. Pure.
+pub mod changes;
 /// Flags, `INPUT_*` and environment variables, from one table.
 pub mod cli;
 /// `deploy.yml`: its surface, defaults, validation and JSON Schema.
@@ -37,3 +39,5 @@ pub mod report;
 pub mod request;
 /// The GitHub runner's files and workflow commands.
 pub mod runner;
+/// Strangers' texts made harmless for where they are shown. Pure.
+pub mod text;

@@ -9,6 +9,8 @@ pub mod check_runs;
 pub mod code_scanning;
 /// Commit statuses: what a commit has passed, for people, branch rules and the production preflight.
 pub mod commit_statuses;
+/// What is new between two commits.
+pub mod compare;
 /// Deployments and their statuses.
 pub mod deployments;
 /// The lock of an environment: one run at a time.

@@ -1,6 +1,8 @@
 //! Listeners on the executor's events. None of them can change an outcome (invariant 6): what fails is a warning.
 //! Files and the terminal are written in order, at once; whatever crosses a network runs beside, at its own pace.
 
+/// What is new in a version, as displays show it.
+pub mod changes;
 mod commit_status;
 mod delivery;
 /// The hash-chained evidence file.
