@@ -100,6 +100,19 @@ pub(super) async fn tell(
     }
 }
 
+/// Sends one message that no rollout stands behind: `text` is mrkdwn, with strangers' texts made harmless already.
+///
+/// # Errors
+/// Why it could not be delivered.
+pub async fn note(client: &reqwest::Client, destination: &Destination, text: &str, masks: &Masks) -> Result<(), String> {
+    let first = text.lines().next().unwrap_or_default();
+    let message = json!({
+        "text": cut(first, SECTION), "blocks": [{"type": "section", "text": mrkdwn(text, SECTION)}], "unfurl_links": false,
+        "unfurl_media": false,
+    });
+    send(client, destination, scrub(message, masks), None).await.map(|_| ())
+}
+
 fn told(place: String, trouble: Option<String>) -> Result<Told, String> {
     trouble.map_or(Ok(Told::This(place)), Err)
 }

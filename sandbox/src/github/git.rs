@@ -112,7 +112,12 @@ impl Repository {
     pub(crate) fn tagged(&mut self, name: &str, commit: &str) {
         let object = tags::object(name, commit);
         self.refs.insert(format!("refs/tags/{name}"), object.clone());
-        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned() });
+        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None });
+    }
+
+    /// What the annotated tag `name` says.
+    pub(crate) fn tag_message(&self, name: &str) -> Option<String> {
+        self.tags.get(self.refs.get(&format!("refs/tags/{name}"))?)?.message.clone()
     }
 
     /// All references, by their full names.
@@ -180,6 +185,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
         },
         (&Method::POST, ["trees"]) => create_tree(shared, git, &body),
         (&Method::POST, ["commits"]) => create_commit(shared, git, &body),
+        (&Method::POST, ["tags"]) => create_tag(shared, git, &body),
         (&Method::POST, ["refs"]) => create_ref(shared, git, &body),
         (&Method::GET, ["ref", name @ ..]) => {
             let name = format!("refs/{}", name.join("/"));
@@ -251,13 +257,30 @@ fn create_commit(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     Reply::json(201, &answer)
 }
 
+/// An object of its own; nothing leads to it until a reference is made.
+fn create_tag(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (name, commit) = (text("tag"), text("object"));
+    if name.is_empty() || text("message").is_empty() || text("type") != "commit" {
+        return error(422, "Invalid request.\n\n\"tag\", \"message\", \"object\", \"type\" weren't supplied.");
+    }
+    if !git.has_commit(commit) {
+        return error(422, "Object does not exist");
+    }
+    let tag = Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()) };
+    let object = tags::object(name, commit);
+    let shown = tags::show(shared, &object, &tag);
+    git.tags.insert(object, tag);
+    Reply::json(201, &shown)
+}
+
 fn create_ref(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let (name, sha) = (text("ref"), text("sha"));
     if !name.starts_with("refs/") || name.matches('/').count() < 2 {
         return error(422, "Reference name must start with 'refs/' and contain at least two slashes");
     }
-    if !git.has_commit(sha) {
+    if !git.has_commit(sha) && !git.tags.contains_key(sha) {
         return error(422, "Object does not exist");
     }
     if git.refs.contains_key(name) {
