@@ -2,41 +2,19 @@
 //! over real HTTP, with people using the public address from start to end.
 
 mod common;
+#[path = "common/production.rs"]
+mod production;
 
 use std::time::Duration;
 
 use common::{binary, changes, run, world};
+use production::{BEFORE, GROUP, NOW, PROFILE, STABLE, all_of, canary_has, decide, people, push_tag, shares, stable_shares, versions};
 use sandbox::{
-    Behaviour, Finished, Load, RunSpec, Seen, Who, World,
+    Behaviour, Finished, RunSpec, Seen, Who, World,
     behaviour::Health,
-    load::Working,
     runner::{self, Running},
     seed::Production,
 };
-
-const BEFORE: &str = "v0.9.5";
-const NOW: &str = "v1.0.0";
-const GROUP: &str = "prod-nextgen";
-const STABLE: [&str; 3] = ["prod-stable-1", "prod-stable-2", "prod-stable-3"];
-
-/// The sandbox's production with a rule more at 50 %, which a slow version breaks without breaking those of every phase.
-fn with_prod(mut spec: RunSpec) -> RunSpec {
-    let at_50 = "stable: 1\n        rules: { error-rate: { max: 0.2% }";
-    assert!(spec.config.contains(at_50), "{}", spec.config);
-    spec.config = spec.config.replace(at_50, &format!("{at_50}, latency-p99: {{ max: 500ms }}"));
-    spec
-}
-
-/// A push of the tag, as GitHub sends it.
-fn push_tag(world: &World) -> RunSpec {
-    with_prod(RunSpec::push_tag(world, NOW))
-}
-
-/// The runbook's `gh workflow run … -f environment=prod`, with further inputs.
-fn decide(world: &World, inputs: &[(&str, &str)]) -> RunSpec {
-    let inputs: Vec<(&str, &str)> = [("environment", "prod")].into_iter().chain(inputs.iter().copied()).collect();
-    with_prod(RunSpec::dispatch(world, &inputs)).in_run(78)
-}
 
 async fn seeded(world: &World) {
     world.seed_production(&Production::stable(BEFORE).with_ttl(1)).await.expect("seeded");
@@ -44,18 +22,8 @@ async fn seeded(world: &World) {
 
 /// Waits until the canary has this share of people, by the profile's weights.
 async fn until_canary_has(world: &World, running: &mut Running, percent: u64) {
-    let has = |profile: &serde_json::Value| {
-        let all = profile["properties"]["endpoints"].as_array().cloned().unwrap_or_default();
-        let on: Vec<(String, u64)> = all
-            .iter()
-            .filter(|endpoint| endpoint["properties"]["endpointStatus"] == "Enabled")
-            .map(|endpoint| (endpoint["name"].to_string(), endpoint["properties"]["weight"].as_u64().unwrap_or_default()))
-            .collect();
-        let sum: u64 = on.iter().map(|(_, weight)| weight).sum();
-        on.iter().any(|(name, weight)| name.contains("canary") && weight * 100 == sum * percent)
-    };
     tokio::select! {
-        () = world.until_profile(GROUP, "tm-prod", has) => {}
+        () = world.until_profile(GROUP, PROFILE, |profile| canary_has(profile, percent)) => {}
         ended = running.ended() => ended.expect("its end"),
     }
 }
@@ -66,42 +34,6 @@ async fn released(world: &World, percent: u64, behaviour: Behaviour) -> Finished
     until_canary_has(world, &mut running, percent).await;
     world.behave(Who::version(NOW), behaviour);
     running.finish(runner::Echo::Off).await.expect("its end")
-}
-
-async fn people(world: &World) -> Working {
-    let load = world.load(&Load::of("prod"));
-    load.until(|seen| seen.total.requests > 50).await;
-    load
-}
-
-/// The instances that people are sent to, with their weights.
-fn shares(world: &World) -> Vec<(String, u64)> {
-    let profile = world.profile(GROUP, "tm-prod").expect("a profile");
-    let endpoints = profile["properties"]["endpoints"].as_array().expect("endpoints").clone();
-    let on = endpoints.into_iter().filter(|endpoint| endpoint["properties"]["endpointStatus"] == "Enabled");
-    on.map(|endpoint| {
-        (endpoint["name"].as_str().unwrap_or_default().to_owned(), endpoint["properties"]["weight"].as_u64().unwrap_or_default())
-    })
-    .collect()
-}
-
-fn versions(world: &World) -> Vec<(String, String)> {
-    let groups = world.container_groups().into_iter().filter_map(|name| name.strip_prefix("prod-nextgen/").map(str::to_owned));
-    groups
-        .map(|name| {
-            let version =
-                world.written(GROUP, &name).map(|body| body["tags"]["deploy-action-version"].as_str().unwrap_or_default().to_owned());
-            (name, version.unwrap_or_default())
-        })
-        .collect()
-}
-
-fn all_of(version: &str) -> Vec<(String, String)> {
-    STABLE.iter().map(|name| ((*name).to_owned(), version.to_owned())).collect()
-}
-
-fn stable_shares() -> Vec<(String, u64)> {
-    vec![("prod-stable-1".to_owned(), 1), ("prod-stable-2".to_owned(), 1)]
 }
 
 /// Only the new version's own answers failed: nobody was sent where nothing was.

@@ -68,6 +68,11 @@ impl Connection {
         Ok(Self { to, sender, task })
     }
 
+    /// Whether the other side has not closed it: no client sends anything over one that it knows to be closed.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     pub(crate) async fn send(&mut self, method: Method, target: &str, traffic: Traffic, body: Bytes) -> io::Result<Response> {
         let mut request = Request::builder().method(method).uri(target).header("host", self.to.to_string());
         if let Some(mark) = traffic.mark() {

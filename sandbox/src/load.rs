@@ -249,7 +249,7 @@ impl Client {
 
     /// One request, on the open connection where it leads there still.
     async fn get(&mut self, answer: &Answer, path: &str) -> std::io::Result<crate::http::Response> {
-        let kept = self.connection.take().filter(|connection| connection.to == answer.address);
+        let kept = self.connection.take().filter(|connection| connection.to == answer.address && connection.is_open());
         let mut connection = match kept {
             Some(connection) => connection,
             None => Connection::open(answer.address).await?,

@@ -13,14 +13,15 @@ use super::{
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
     config::{Canary, Config, Environment, Rule, Source},
-    domain::{ImageReference, InstanceName, Role, Version},
+    domain::{ImageReference, InstanceName, Role, RolloutId, Version},
     execute::{Emitter, Rollout},
     failure::{Failure, FailureKind},
     gate,
-    observe::{Instance, Observed},
+    observe::{Instance, Observed, Tags},
     plan::{
-        Aim, Plan, blue_green,
-        canary::{self, Pace, Wanted, World},
+        Aim, Plan,
+        blue_green::{self, Stuck},
+        canary::{self, Left, Pace, Wanted, WayBack, World},
     },
     request::Deploy,
 };
@@ -83,46 +84,117 @@ pub(super) async fn plan(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Re
         notices.extend(traffic_manager::warnings(profile, group, &ours));
     }
     let world = world(reading, &observed);
+    let made = |(plan, bodies): (Plan, Bodies)| {
+        let image = plan.image.clone();
+        (bodies, plan, image, observed.clone())
+    };
+    let kept = |plan: Plan| made((plan, Bodies::new()));
     match asked {
         Asked::Deploy(deploy) => {
             let image = prepare::image(session, config, deploy, emitter).await?;
-            let (bodies, comparisons) = wanted(reading, &observed, &image)?;
-            let plan = canary::deploy(&world, &Wanted { image: &image, comparisons: &comparisons }, notices)?;
-            Ok((bodies, plan, Some(image), observed))
+            let (bodies, comparisons) = wanted(reading, &observed, &image, |_| {})?;
+            Ok(made((canary::deploy(&world, &Wanted { image: &image, comparisons: &comparisons }, notices)?, bodies)))
         }
-        Asked::RollBack(decision) => match canary::call_off(&world, Aim::RollBack)? {
-            Some(plan) => Ok((BTreeMap::new(), plan.clone(), plan.image, observed)),
-            None => {
-                let version = back_to(reading, &observed, decision.version.as_ref())?;
-                let deploy = Deploy { environment: environment.name.clone(), version, sha: None, git_ref: None, actor: None };
-                let image = prepare::image(session, config, &deploy, emitter).await?;
-                let (bodies, comparisons) = wanted(reading, &observed, &image)?;
-                let plan = canary::restore(&world, &Wanted { image: &image, comparisons: &comparisons }, pace, notices)?;
-                Ok((bodies, plan, Some(image), observed))
+        Asked::RollBack(decision) => Ok(made(roll_back(reading, &world, decision.version.as_ref(), pace, notices).await?)),
+        Asked::Promote(_) => match (canary::tried(&world), canary::left(&world)) {
+            (Some(image), _) => {
+                let sha = observed.instance(&reading.canary.canary).and_then(|tried| tried.tags.sha.clone());
+                let (bodies, comparisons) = wanted(reading, &observed, &image, |tags| tags.sha.clone_from(&sha))?;
+                Ok(made((canary::promote(&world, &Wanted { image: &image, comparisons: &comparisons }, notices)?, bodies)))
+            }
+            (None, Left::Unproven | Left::Returned) => Ok(kept(canary::trust(&world, Aim::Promote, notices)?)),
+            (None, Left::Nothing | Left::HalfWay(_) | Left::GoingBack(_) | Left::Promoted(_)) => {
+                let what = format!("no rollout is held in {}", environment.name);
+                Err(Failure::new(FailureKind::Traffic, what, environment.name.as_str())
+                    .meaning("nothing was touched")
+                    .next("deploy-action status shows what runs"))
             }
         },
-        Asked::Promote(_) => {
-            let Some(image) = canary::held(&world) else {
-                return Err(Failure::new(
-                    FailureKind::Traffic,
-                    format!("no rollout is held in {}", environment.name),
-                    environment.name.as_str(),
-                )
-                .meaning("nothing was touched")
-                .next("deploy-action status shows what runs"));
-            };
-            let (bodies, comparisons) = wanted(reading, &observed, &image)?;
-            let plan = canary::promote(&world, &Wanted { image: &image, comparisons: &comparisons }, notices)?;
-            Ok((bodies, plan, Some(image), observed))
-        }
-        Asked::MakeSafe(_) => {
-            let plan = match canary::call_off(&world, Aim::MakeSafe)? {
-                Some(plan) => plan,
-                None => nothing(reading, &world),
-            };
-            Ok((BTreeMap::new(), plan.clone(), plan.image, observed))
+        Asked::MakeSafe(interrupted) => {
+            if interrupted.aim == Aim::RollBack {
+                return Ok(made(roll_back(reading, &world, None, Pace::Instant, notices).await?));
+            }
+            if let Some(why) = canary::held(&world) {
+                return Err(prepare::left_to_a_person(&Stuck::Held { why: why.to_owned() }, environment));
+            }
+            match canary::left(&world) {
+                // The run had done everything, and only said nothing of it any more.
+                Left::Nothing if is_of(&world, &reading.told.id) => Ok(kept(canary::trust(&world, Aim::Finish, notices)?)),
+                Left::Nothing => Ok(kept(nothing(reading, &world))),
+                Left::HalfWay(_) | Left::GoingBack(_) | Left::Returned => {
+                    let aim = if matches!(canary::left(&world), Left::HalfWay(_)) { Aim::MakeSafe } else { Aim::RollBack };
+                    match canary::call_off(&world, aim)? {
+                        Some(plan) => Ok(kept(plan)),
+                        None => Ok(made(roll_back(reading, &world, None, Pace::Instant, notices).await?)),
+                    }
+                }
+                Left::Promoted(candidate) => Ok(made(finish(reading, &world, candidate, notices)?)),
+                Left::Unproven => Err(prepare::left_to_a_person(&Stuck::Unproven, environment)),
+            }
         }
     }
+}
+
+/// The plan that goes back, with what it writes.
+async fn roll_back(
+    reading: &Reading<'_>,
+    world: &World<'_>,
+    named: Option<&Version>,
+    pace: Pace,
+    mut notices: Vec<String>,
+) -> Result<(Plan, Bodies), Failure> {
+    let Reading { session, config, environment, emitter, canary: strategy, .. } = reading;
+    let version = match canary::way_back(world, named)? {
+        WayBack::CallOff => {
+            let plan = canary::call_off(world, Aim::RollBack)?;
+            return Ok((plan.unwrap_or_else(|| nothing(reading, world)), Bodies::new()));
+        }
+        WayBack::Here => {
+            notices.push(format!("people were taken back in {} already; name a version to go further back", environment.name));
+            return Ok((canary::trust(world, Aim::RollBack, notices)?, Bodies::new()));
+        }
+        WayBack::To(version) => version,
+    };
+    let observed = world.observed;
+    let begun = observed.instance(&strategy.old).map(|old| &old.tags);
+    let is_same = |tags: &&Tags| tags.version.as_ref() == Some(&version);
+    let sha = begun.filter(is_same).and_then(|tags| tags.sha.clone());
+    let serving = all(strategy).filter_map(|name| observed.instance(name)).filter_map(|instance| instance.tags.version.clone());
+    let from = begun.and_then(|tags| tags.rolled_back_from.clone()).or_else(|| serving.into_iter().find(|running| *running != version));
+    let deploy = Deploy { environment: environment.name.clone(), version, sha: None, git_ref: None, actor: None };
+    let image = prepare::image(session, config, &deploy, emitter).await?;
+    // What ran before the version gone back to is not known: a second rollback must not come forward again.
+    let mark = |tags: &mut Tags| {
+        tags.sha.clone_from(&sha);
+        tags.previous = None;
+        tags.rolled_back_from.clone_from(&from);
+    };
+    let (bodies, comparisons) = wanted(reading, observed, &image, mark)?;
+    Ok((canary::restore(world, &Wanted { image: &image, comparisons: &comparisons }, pace, notices)?, bodies))
+}
+
+/// The plan that gives every stable instance the version of a promoted candidate, with what it writes.
+fn finish(reading: &Reading<'_>, world: &World<'_>, candidate: &InstanceName, notices: Vec<String>) -> Result<(Plan, Bodies), Failure> {
+    let tags = world.observed.instance(candidate).map(|instance| instance.tags.clone()).unwrap_or_default();
+    let (Some(version), Some(digest)) = (tags.version, tags.digest) else {
+        let what = format!("{candidate} does not say which version and digest it runs");
+        return Err(Failure::new(FailureKind::Traffic, what, candidate.as_str())
+            .meaning("people stay where they are")
+            .next("run the workflow that deployed it again"));
+    };
+    let image = ImageReference { repository: reading.config.image.clone(), version, digest };
+    let mark = |written: &mut Tags| {
+        written.sha.clone_from(&tags.sha);
+        written.previous.clone_from(&tags.previous);
+    };
+    let (bodies, comparisons) = wanted(reading, world.observed, &image, mark)?;
+    Ok((canary::finish(world, candidate, &Wanted { image: &image, comparisons: &comparisons }, notices)?, bodies))
+}
+
+/// Whether what runs is what this rollout brought.
+fn is_of(world: &World<'_>, rollout: &RolloutId) -> bool {
+    let mut stable = world.canary.stable.iter().filter_map(|name| world.observed.instance(name)).peekable();
+    stable.peek().is_some() && stable.all(|instance| instance.tags.rollout.as_ref() == Some(rollout))
 }
 
 /// A plan without steps: everything is safe already.
@@ -161,23 +233,26 @@ pub(super) async fn is_left_half_way(
         // Nothing was ever released here, or somebody took the profile away: there is no traffic to make safe.
         return Ok(HalfWay::No);
     }
-    let candidates = [&strategy.canary, &strategy.old].into_iter().filter_map(|name| observed.instance(name));
-    if let Some(why) = candidates.into_iter().find_map(|instance| instance.tags.held.clone()) {
-        return Ok(HalfWay::Held(why));
-    }
     let own = session.rollout_id(&environment.name)?;
     let world = World { rollout: &own, environment, canary: strategy, observed: &observed, repository: &config.image };
-    if canary::call_off(&world, Aim::MakeSafe)?.is_none() {
-        return Ok(HalfWay::No);
+    if let Some(why) = canary::held(&world) {
+        return Ok(HalfWay::Held(why.to_owned()));
     }
-    let left = canary::half_way(&world).and_then(|name| observed.instance(name)).map(|instance| &instance.tags);
+    let (candidate, aim) = match canary::left(&world) {
+        Left::Nothing => return Ok(HalfWay::No),
+        Left::Unproven => return Ok(HalfWay::Stuck(prepare::left_to_a_person(&Stuck::Unproven, environment))),
+        Left::HalfWay(candidate) | Left::Promoted(candidate) => (Some(candidate), Aim::Deploy),
+        Left::GoingBack(candidate) => (Some(candidate), Aim::RollBack),
+        Left::Returned => (strategy.stable.first(), Aim::RollBack),
+    };
+    let tags = candidate.and_then(|name| observed.instance(name)).map(|instance| &instance.tags);
     let interrupted = Interrupted {
         environment: environment.name.clone(),
-        aim: Aim::Deploy,
-        sha: left.and_then(|tags| tags.sha.clone()),
+        aim,
+        sha: tags.and_then(|tags| tags.sha.clone()),
         actor: session.runner.context.actor.clone(),
     };
-    Ok(HalfWay::Yes { rollout: left.and_then(|tags| tags.rollout.clone()).unwrap_or(own.clone()), interrupted })
+    Ok(HalfWay::Yes { rollout: tags.and_then(|tags| tags.rollout.clone()).unwrap_or(own.clone()), interrupted })
 }
 
 /// The instances, and the profile in front of them.
@@ -198,11 +273,12 @@ async fn observe(config: &Config, environment: &Environment, canary: &Canary, az
 
 type Bodies = BTreeMap<InstanceName, serde_json::Value>;
 
-/// Every instance as it is wanted with `image`, and how those that exist compare.
+/// Every instance as it is wanted with `image`, its tags as `mark` leaves them, and how those that exist compare.
 fn wanted(
     reading: &Reading<'_>,
     observed: &Observed,
     image: &ImageReference,
+    mark: impl Fn(&mut Tags),
 ) -> Result<(Bodies, BTreeMap<InstanceName, definition::Comparison>), Failure> {
     let Reading { session, config, environment, canary, told, .. } = reading;
     let serving: Option<&Instance> = canary.stable.iter().find_map(|name| observed.instance(name));
@@ -215,7 +291,8 @@ fn wanted(
             _ => Role::Standby,
         };
         let existing = observed.instance(name);
-        let tags = prepare::tags(told, image, role, existing, serving);
+        let mut tags = prepare::tags(told, image, role, existing, serving);
+        mark(&mut tags);
         let body = prepare::body(session, config, environment, name, image, &tags)?;
         if let Some(existing) = existing {
             comparisons.insert(name.clone(), definition::compare(existing, &body));
@@ -223,24 +300,4 @@ fn wanted(
         bodies.insert(name.clone(), body);
     }
     Ok((bodies, comparisons))
-}
-
-/// The version that a rollback brings back: as named, else the one before what serves.
-fn back_to(reading: &Reading<'_>, observed: &Observed, named: Option<&Version>) -> Result<Version, Failure> {
-    let environment = reading.environment;
-    let serving: Vec<&Instance> = all(reading.canary).filter_map(|name| observed.instance(name)).collect();
-    let now = serving.first().and_then(|instance| instance.tags.version.as_ref());
-    let previous = serving.iter().find_map(|instance| instance.tags.previous.as_ref());
-    let refused = |what: String| {
-        let advice = previous.map_or_else(
-            || "name a version that was deployed before: the input `version`".to_owned(),
-            |previous| format!("the version before is {previous}: leave the input `version` out, or name another that was deployed before"),
-        );
-        Failure::new(FailureKind::Traffic, what, format!("environment {}", environment.name)).meaning("nothing was touched").next(advice)
-    };
-    match named.or(previous) {
-        Some(version) if Some(version) == now => Err(refused(format!("{} runs {version} already", environment.name))),
-        Some(version) => Ok(version.clone()),
-        None => Err(refused(format!("no instance of {} says which version ran before", environment.name))),
-    }
 }

@@ -6,10 +6,10 @@ use super::{Session, claim, preflight, prepare, prepare::Prepared};
 use crate::{
     cli::Format,
     config::{Config, Environment, OnBreach},
-    domain::{EnvironmentName, ExitStatus, Outcome, RolloutId},
+    domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Strategy},
     execute::{self, Emitter, Ending, Execution, Happening, Rollout},
     failure::{Failure, FailureKind},
-    plan::{Aim, Plan, canary::Pace, preflight::Checklist},
+    plan::{Aim, Plan, blue_green::Stuck, canary::Pace, preflight::Checklist},
     report::{Beginning, terminal},
     request::{Decision, Deploy},
     runner::log_safe,
@@ -223,7 +223,12 @@ async fn check(
         Whether::Always => preflight::asked_for(environment, asked),
         Whether::ItBegins => preflight::applies(environment, asked, &prepared),
     };
-    checked(session, config, environment, asked, &prepared, applies, emitter).await
+    let mut cancel = session.cancel.clone();
+    tokio::select! {
+        biased;
+        signal = cancel.asked() => Checked { checklist: None, refusal: Some(prepare::cancelled(signal)) },
+        checked = checked(session, config, environment, asked, &prepared, applies, emitter) => checked,
+    }
 }
 
 /// What comes of the checklist that applies. Without one, a version that is older than what runs is refused all the same.
@@ -268,7 +273,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
                 cancel: session.cancel.clone(),
                 offset: 0,
             };
-            let ending = execute::run(hands, &execution).await;
+            let ending = unwatched(&plan, execute::run(hands, &execution).await, environment);
             match go_back(&plan, &ending, environment) {
                 None => ending,
                 Some(pace) => came_back(session, config, &execution, ending, pace, told).await,
@@ -277,6 +282,18 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
     };
     claim::release(held, emitter).await;
     ending
+}
+
+/// A promoted version that a run after its own gave to every stable instance was not watched to the end: that is for a person.
+fn unwatched(plan: &Plan, ending: Ending, environment: &Environment) -> Ending {
+    match (plan.strategy, plan.aim, ending.outcome) {
+        (Strategy::Canary, Aim::Finish, Outcome::Healthy) if plan.is_promoted(plan.steps.len()) => {
+            let failure = prepare::left_to_a_person(&Stuck::Unproven, environment)
+                .meaning(format!("it passed every phase, and every stable instance of {} runs it", environment.name));
+            Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(failure), ..ending }
+        }
+        _ => ending,
+    }
 }
 
 /// Whether a version that runs everywhere, and broke a rule while it was stabilized, is to be taken back, and how.

@@ -356,7 +356,7 @@ pub(super) async fn is_left_half_way(session: &Session, config: &Config, environ
 }
 
 /// The failure that it is to have to ask a person.
-fn left_to_a_person(stuck: &blue_green::Stuck, environment: &Environment) -> Failure {
+pub(super) fn left_to_a_person(stuck: &blue_green::Stuck, environment: &Environment) -> Failure {
     let name = &environment.name;
     let what = match stuck {
         blue_green::Stuck::Held { why } => format!("a rollout of {name} is held, and only a person can say how to go on: {why}"),
@@ -371,7 +371,7 @@ fn left_to_a_person(stuck: &blue_green::Stuck, environment: &Environment) -> Fai
         .next("or deploy another version; where the one before still runs, `command: rollback` goes back to it")
 }
 
-fn cancelled(signal: &str) -> Failure {
+pub(super) fn cancelled(signal: &str) -> Failure {
     Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), "this workflow run")
         .meaning("nothing was changed")
         .next("run the workflow again when you want it deployed")
@@ -424,6 +424,7 @@ pub(super) fn tags(told: &Rollout, image: &ImageReference, role: Role, existing:
         run: told.run_url.clone(),
         previous,
         stable_since: None,
+        rolled_back_from: None,
         promoted: None,
         held: None,
         // A PUT replaces all tags: those that other people or policies put there stay theirs.

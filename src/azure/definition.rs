@@ -251,7 +251,7 @@ fn identity(container: &Container) -> Option<Value> {
 }
 
 fn tags(wanted: &Wanted<'_>) -> Value {
-    let Tags { rollout, version, sha, digest, role, run, previous, promoted, held, stable_since, others } = wanted.tags;
+    let Tags { rollout, version, sha, digest, role, run, previous, rolled_back_from, promoted, held, stable_since, others } = wanted.tags;
     let own = [
         ("rollout", rollout.as_ref().map(ToString::to_string)),
         ("version", version.as_ref().map(ToString::to_string)),
@@ -260,6 +260,7 @@ fn tags(wanted: &Wanted<'_>) -> Value {
         ("role", role.clone()),
         ("run", run.clone()),
         ("previous", previous.as_ref().map(ToString::to_string)),
+        ("rolled-back-from", rolled_back_from.as_ref().map(ToString::to_string)),
         ("promoted", promoted.map(|at| at.to_string())),
         ("held", held.clone()),
         ("stable-since", stable_since.map(|at| at.to_string())),
@@ -316,7 +317,8 @@ const ANEW: [&[&str]; 8] = [
 ];
 
 /// Tags of the Action that say which run wrote them and how far it came: they are no part of what is wanted.
-const RUNS_OWN: [&str; 7] = [
+const RUNS_OWN: [&str; 8] = [
+    "deploy-action-rolled-back-from",
     "deploy-action-promoted",
     "deploy-action-rollout",
     "deploy-action-run",

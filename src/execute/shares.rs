@@ -37,7 +37,8 @@ pub(super) async fn shift(index: usize, to: &[Slice], hands: &mut Hands, executi
         Failure::new(FailureKind::Configuration, error.to_string(), traffic::resource(execution, &profile.name))
             .meaning("traffic stays where it is")
     })?;
-    if hands.certainty == Certainty::Unsure || !is_so(&profile, to, &weights) {
+    let is_told = traffic::taken_back(hands, execution).is_none() || profile.tags.taken_back.is_some();
+    if hands.certainty == Certainty::Unsure || !is_so(&profile, to, &weights) || !is_told {
         let change = change(to, &weights, &profile, hands, execution).await?;
         let document = traffic_manager::changed(&profile, &change)?;
         hands.certainty = Certainty::Unsure;
@@ -103,7 +104,8 @@ async fn change(
     }
     let others = profile.enabled().filter(|endpoint| !to.iter().any(|slice| endpoint.name.eq_ignore_ascii_case(slice.instance.as_str())));
     endpoints.extend(others.map(|endpoint| EndpointChange { name: endpoint.name.clone(), target: None, traffic: Traffic::Off }));
-    Ok(Change { endpoints, rollout: Some(execution.plan.rollout.clone()), run: execution.run_url.map(str::to_owned) })
+    let taken_back = traffic::taken_back(hands, execution);
+    Ok(Change { endpoints, rollout: Some(execution.plan.rollout.clone()), run: execution.run_url.map(str::to_owned), taken_back })
 }
 
 /// Waits until the share that arrives at `subject` is near the intended one, and no endpoint with a share is Degraded: within

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     failure::{Failure, FailureKind},
     gate,
     observe::{MonitorStatus, Profile, same_host},
-    plan::Side,
+    plan::{Aim, Side},
 };
 
 /// Requests of the last look that must arrive where people were sent for the switch to count as done.
@@ -49,7 +50,7 @@ pub(super) async fn switch(
     let begun = Instant::now();
     let target = target(to, &profile, hands, execution).await?;
     if hands.certainty == Certainty::Unsure || !is_sent_to_alone(&profile, to) {
-        let document = traffic_manager::changed(&profile, &change(to, target, &profile, execution))?;
+        let document = traffic_manager::changed(&profile, &change(to, target, &profile, hands, execution))?;
         hands.certainty = Certainty::Unsure;
         let group = &execution.environment.resource_group;
         let put = traffic_manager::put(execution.azure, group, &profile, &document).await.map_err(|error| during(error.into()))?;
@@ -90,6 +91,7 @@ pub(super) async fn create(
         endpoints: vec![EndpointChange { name: to.endpoint.clone(), target: Some(fqdn), traffic: Traffic::On(Weight::FULL) }],
         rollout: Some(execution.plan.rollout.clone()),
         run: execution.run_url.map(str::to_owned),
+        taken_back: None,
     };
     let wanted = NewProfile {
         dns_name: dns_name.as_str(),
@@ -124,7 +126,7 @@ pub(super) fn settled(put: Put, name: &str, execution: &Execution<'_>) -> Result
 }
 
 /// Everyone to `to`: whatever else is on goes off, in the same request.
-fn change(to: &Side, target: Option<String>, profile: &Profile, execution: &Execution<'_>) -> Change {
+fn change(to: &Side, target: Option<String>, profile: &Profile, hands: &Hands, execution: &Execution<'_>) -> Change {
     let others = profile.enabled().filter(|endpoint| !endpoint.name.eq_ignore_ascii_case(&to.endpoint));
     let off = others.map(|endpoint| EndpointChange { name: endpoint.name.clone(), target: None, traffic: Traffic::Off });
     let on = EndpointChange { name: to.endpoint.clone(), target, traffic: Traffic::On(Weight::FULL) };
@@ -132,7 +134,18 @@ fn change(to: &Side, target: Option<String>, profile: &Profile, execution: &Exec
         endpoints: std::iter::once(on).chain(off).collect(),
         rollout: Some(execution.plan.rollout.clone()),
         run: execution.run_url.map(str::to_owned),
+        taken_back: taken_back(hands, execution),
     }
+}
+
+/// When people are taken back from a version, where a change of traffic now does that: written on the profile, so that a rollback
+/// that is asked for beside one goes no further.
+pub(super) fn taken_back(hands: &Hands, execution: &Execution<'_>) -> Option<Timestamp> {
+    let is_back = match (hands.direction, execution.plan.aim) {
+        (Direction::Back, _) | (_, Aim::RollBack | Aim::MakeSafe) => true,
+        (Direction::Forward, Aim::Deploy | Aim::Promote | Aim::Finish) => false,
+    };
+    is_back.then(Timestamp::now)
 }
 
 /// The host that the endpoint of `to` must name: asked of Azure only where the endpoint does not name one yet.

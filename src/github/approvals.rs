@@ -22,6 +22,7 @@ use super::{
     issues::{self, Author, Comment},
     people::{self, Access},
     release_requests::{self, Keepers},
+    cut,
     runs::RunId,
     teams::{self, Membership},
 };
@@ -207,7 +208,7 @@ impl Reading<'_> {
                     answer,
                     at: run.created_at,
                     sha: run.head_sha.clone(),
-                    comment: comment.clone(),
+                    comment: cut(&comment),
                     source: format!("environment {name}"),
                     link: run.html_url.clone(),
                 });
@@ -316,7 +317,7 @@ impl Reading<'_> {
     async fn status(&mut self, status: Listed) {
         let Some(creator) = &status.creator else { return };
         let (login, kind) = (creator.login.clone(), creator.kind.clone());
-        let description = status.description.clone().unwrap_or_default();
+        let description = cut(status.description.as_deref().unwrap_or_default());
         let link = self.question.commit_url.map(str::to_owned);
         if let Some(name) = status.context.strip_prefix("approval/") {
             let answer = match status.state {

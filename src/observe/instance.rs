@@ -110,6 +110,8 @@ pub struct Tags {
     pub run: Option<String>,
     /// `deploy-action-previous`: the version that served before this one.
     pub previous: Option<Version>,
+    /// `deploy-action-rolled-back-from`: the version that people were taken back from to this one, where that is how it came here.
+    pub rolled_back_from: Option<Version>,
     /// `deploy-action-promoted`: when the version had passed every phase of its canary.
     #[schemars(with = "Option<String>")]
     pub promoted: Option<Timestamp>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +149,9 @@ pub struct ProfileTags {
     pub rollout: Option<RolloutId>,
     /// `deploy-action-run`: link to its workflow run.
     pub run: Option<String>,
+    /// `deploy-action-taken-back`: when its last change took people back from a version, where it did.
+    #[schemars(with = "Option<String>")]
+    pub taken_back: Option<Timestamp>,
     /// Everything else that is tagged.
     pub others: BTreeMap<String, String>,
 }

@@ -82,3 +82,6 @@ pub(super) fn table(page: &mut String, checklist: &Checklist, Markup { text, lin
     }
     page.push_str(if is_bad { "\n" } else { "\n</details>\n\n" });
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,14 +207,18 @@ pub fn message(story: &Story) -> Value {
     if let Some(failure) = story.end.as_ref().and_then(|end| end.failure.as_ref()) {
         blocks.push(explanation(story, failure));
     }
-    for sentence in story.checklist.iter().flat_map(|checklist| super::preflight::overridden(checklist)) {
-        blocks.push(json!({"type": "section", "text": mrkdwn(&format!("⚠️ *Overridden*: {}", escape(&sentence)), SECTION)}));
-    }
+    blocks.extend(overridden(story));
     if is_ready_for_production(story) {
         let prompt = "Ready for production approval? Comment on the pull request: `/ready-for-prod`";
         blocks.push(json!({"type": "section", "text": mrkdwn(prompt, SECTION)}));
     }
     json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+/// The rows of the checklist that somebody has overridden: every message about that release says so (runbook "Escalation").
+fn overridden(story: &Story) -> impl Iterator<Item = Value> {
+    let sentences = story.overridden().into_iter();
+    sentences.map(|sentence| json!({"type": "section", "text": mrkdwn(&format!("⚠️ *Overridden*: {}", escape(&sentence)), SECTION)}))
 }
 
 /// Links to the run and to what people look at, where there are any.

@@ -374,6 +374,12 @@ impl Story {
         self.version().map_or("the version before", Version::as_str)
     }
 
+    /// The rows of the checklist that somebody has overridden, each in a sentence: who, in which role, which row, why.
+    #[must_use]
+    pub fn overridden(&self) -> Vec<String> {
+        self.checklist.iter().flat_map(|checklist| super::preflight::overridden(checklist)).collect()
+    }
+
     /// Whether anything was asked to change: without it, the world is as it was.
     #[must_use]
     pub fn is_showing_only(&self) -> bool {

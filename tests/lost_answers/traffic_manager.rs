@@ -67,6 +67,7 @@ fn switch() -> Change {
         endpoints: vec![one("green", Traffic::On(Weight::FULL)), one("blue", Traffic::Off)],
         rollout: Some("staging-7-1".parse().expect("an id")),
         run: None,
+        taken_back: None,
     }
 }
 

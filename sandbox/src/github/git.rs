@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     error, page,
-    tags::{self, Tag},
+    tags::{self, Signature, Tag, TagKind},
 };
 use crate::{
     fault::Fault,
@@ -108,16 +108,39 @@ impl Repository {
         Some(self.tags.get(found).map_or(found, |tag| &tag.commit).clone())
     }
 
-    /// An annotated tag was put on a commit.
-    pub(crate) fn tagged(&mut self, name: &str, commit: &str) {
+    /// A tag was put on a commit.
+    pub(crate) fn tagged(&mut self, name: &str, commit: &str, kind: TagKind) {
+        let signature = match kind {
+            TagKind::Lightweight => {
+                self.refs.insert(format!("refs/tags/{name}"), commit.to_owned());
+                return;
+            }
+            TagKind::Annotated => Signature::None,
+            TagKind::Signed => Signature::Valid,
+        };
         let object = tags::object(name, commit);
         self.refs.insert(format!("refs/tags/{name}"), object.clone());
-        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None });
+        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None, signature });
     }
 
     /// What the annotated tag `name` says.
     pub(crate) fn tag_message(&self, name: &str) -> Option<String> {
         self.tags.get(self.refs.get(&format!("refs/tags/{name}"))?)?.message.clone()
+    }
+
+    /// Whether there is a tag of this name.
+    pub(crate) fn has_tag(&self, name: &str) -> bool {
+        self.refs.contains_key(&format!("refs/tags/{name}"))
+    }
+
+    /// Somebody commits beside `main`; gives the commit's name.
+    pub(crate) fn commit_beside(&mut self, message: &str) -> String {
+        let branch = "refs/heads/beside-main";
+        let main = self.refs.get("refs/heads/main").cloned();
+        if let Some(main) = main {
+            self.refs.insert(branch.to_owned(), main);
+        }
+        self.commit_to(branch, message)
     }
 
     /// All references, by their full names.
@@ -267,7 +290,7 @@ fn create_tag(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     if !git.has_commit(commit) {
         return error(422, "Object does not exist");
     }
-    let tag = Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()) };
+    let tag = Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()), signature: Signature::None };
     let object = tags::object(name, commit);
     let shown = tags::show(shared, &object, &tag);
     git.tags.insert(object, tag);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Alert, CheckState, CodeScanning, Membership, Merged, Teams, checks::Check, releases, statuses, wire};
+use super::{Alert, CheckState, CodeScanning, Membership, Merged, TagKind, Teams, checks::Check, releases, statuses, wire};
 use crate::{shared::lock, world::World};
 
 /// The teams of [`World::config`]'s checklist, each with the person who is in it once production is ready.
@@ -23,7 +23,24 @@ pub enum Approval {
 impl World {
     /// The annotated tag `name` is on the commit `sha` from now on.
     pub fn tag_commit(&self, name: &str, sha: &str) {
-        lock(&self.shared().github).git.tagged(name, sha);
+        self.tag_commit_as(name, sha, TagKind::Annotated);
+    }
+
+    /// The tag `name`, made like this, is on the commit `sha` from now on: also where it was on another.
+    pub fn tag_commit_as(&self, name: &str, sha: &str, kind: TagKind) {
+        lock(&self.shared().github).git.tagged(name, sha, kind);
+    }
+
+    /// Commits to a branch beside `main`; gives the SHA.
+    #[must_use]
+    pub fn commit_beside(&self, message: &str) -> String {
+        lock(&self.shared().github).git.commit_beside(message)
+    }
+
+    /// A person sets a status of a commit, some seconds ago.
+    pub fn say_of_commit(&self, sha: &str, context: &str, state: &str, description: &str, user: &str, seconds_ago: i64) {
+        let shared = self.shared();
+        statuses::say(shared, &mut lock(&shared.github), sha, &statuses::Said { context, state, description, user, seconds_ago });
     }
 
     /// The newest commit of `main`.
@@ -177,7 +194,9 @@ impl World {
     pub fn set_status(&self, by: &str, sha: &str, context: &str, state: &str, description: &str, url: &str) {
         let shared = self.shared();
         let body = json!({"state": state, "context": context, "description": description, "target_url": url});
-        statuses::add(shared, &mut lock(&shared.github), by, sha, &body);
+        let mut github = lock(&shared.github);
+        let now = github.now();
+        statuses::add(shared, &mut github, by, sha, &body, now);
     }
 
     /// What the annotated tag says.
@@ -198,8 +217,15 @@ impl World {
         lock(&self.shared().github).releases.clone()
     }
 
+    /// The three people who approve have let a run on that waited for the environment `prod`.
+    pub fn approve_run(&self, run_id: u64) {
+        for (_, person) in APPROVERS {
+            self.answer_run(run_id, "prod", person, Approval::Approved, "");
+        }
+    }
+
     /// Everything that [`World::config`]'s checklist asks GitHub for is as it should be for a commit: every check has succeeded,
-    /// nothing is found, and the three people who approve are in their teams. Whether they did is not said here.
+    /// nothing is found, and the three people who approve are in their teams. Whether they did says [`Self::approve_run`].
     pub fn github_is_ready(&self, sha: &str) {
         for check in CHECKS {
             self.set_check(sha, check, CheckState::Success);

@@ -33,6 +33,7 @@ pub use given::Approval;
 pub use issues::Merged;
 pub(crate) use runs::{Beginning, Begun, Run, begin};
 pub use runs::{Conclusion, RunState};
+pub use tags::TagKind;
 pub(crate) use tags::object as tag_object;
 pub use teams::{Membership, Teams};
 

@@ -1,5 +1,6 @@
 //! Statuses of commits (GitHub Docs, REST API, "Commit statuses").
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Github, error, page, stamp, wire};
@@ -28,16 +29,16 @@ pub(super) fn create(shared: &Shared, call: &Call, sha: &str) -> Reply {
     if !github.git.has_commit(sha) {
         return error(422, &format!("No commit found for SHA: {sha}"));
     }
-    let by = github.speaker().to_owned();
-    Reply::json(201, &add(shared, &mut github, &by, sha, &body))
+    let (by, now) = (github.speaker().to_owned(), github.now());
+    Reply::json(201, &add(shared, &mut github, &by, sha, &body, now))
 }
 
 /// The status is there from now on; gives it as GitHub shows it.
-pub(super) fn add(shared: &Shared, github: &mut Github, by: &str, sha: &str, body: &Value) -> Value {
+pub(super) fn add(shared: &Shared, github: &mut Github, by: &str, sha: &str, body: &Value, at: Timestamp) -> Value {
     let api = &shared.urls().github_api;
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let id = 30_000_000_001_u64 + github.commit_statuses.len() as u64;
-    let now = stamp(github.now());
+    let now = stamp(at);
     let creator = wire::account_of(api, by);
     let status = json!({
         "url": format!("{api}/repos/{REPOSITORY}/statuses/{sha}"), "avatar_url": creator["avatar_url"], "id": id,
@@ -46,6 +47,23 @@ pub(super) fn add(shared: &Shared, github: &mut Github, by: &str, sha: &str, bod
     });
     github.commit_statuses.push((sha.to_owned(), status.clone()));
     status
+}
+
+/// What a person says of a commit.
+pub(super) struct Said<'a> {
+    pub(super) context: &'a str,
+    pub(super) state: &'a str,
+    pub(super) description: &'a str,
+    pub(super) user: &'a str,
+    pub(super) seconds_ago: i64,
+}
+
+/// A person sets a status.
+pub(super) fn say(shared: &Shared, github: &mut Github, sha: &str, said: &Said<'_>) {
+    let Said { context, state, description, user, seconds_ago } = said;
+    let body = json!({"state": state, "context": context, "description": description, "target_url": null});
+    let at = github.now() - SignedDuration::from_secs(*seconds_ago);
+    add(shared, github, user, sha, &body, at);
 }
 
 /// Of a commit, the newest first.

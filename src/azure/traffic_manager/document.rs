@@ -1,6 +1,7 @@
 //! The document that a profile's PUT sends: the one that was read with just what is meant changed, or a new one. Pure.
 //! Sends nothing, and does not judge whether a change is wise.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -68,6 +69,9 @@ pub struct Change {
     pub rollout: Option<RolloutId>,
     /// `deploy-action-run`, where it is to be set.
     pub run: Option<String>,
+    /// `deploy-action-taken-back`: when people are taken back from a version by this change; `None` where they are not, and
+    /// what an earlier change said of it goes.
+    pub taken_back: Option<Timestamp>,
 }
 
 /// Why a document cannot be changed as asked.
@@ -137,6 +141,9 @@ pub fn changed(profile: &Profile, change: &Change) -> Result<Value, ChangeError>
         let ours = [("rollout", change.rollout.as_ref().map(RolloutId::as_str)), ("run", change.run.as_deref())];
         if ours.iter().any(|(_, value)| value.is_some()) {
             within(whole, "tags", |tags| {
+                let taken_back = format!("{TAG}taken-back");
+                tags.retain(|existing, _| !existing.eq_ignore_ascii_case(&taken_back));
+                tags.extend(change.taken_back.map(|at| (taken_back, json!(at.to_string()))));
                 for (name, value) in ours {
                     let Some(value) = value else { continue };
                     let name = format!("{TAG}{name}");
@@ -350,6 +357,7 @@ mod tests {
             ],
             rollout: Some("staging-7-1".parse().expect("an id")),
             run: Some("https://github.com/o/r/actions/runs/7".into()),
+            taken_back: None,
         }
     }
 
@@ -503,6 +511,7 @@ mod tests {
                     .collect(),
                 rollout: rollout.map(|id| id.parse().expect("an id")),
                 run: run.then(|| "https://example".to_owned()),
+                taken_back: run.then_some(Timestamp::UNIX_EPOCH),
             },
         )
     }
@@ -526,6 +535,7 @@ mod tests {
                 let meant = match parts.as_slice() {
                     ["tags", "deploy-action-rollout"] => change.rollout.is_some(),
                     ["tags", "deploy-action-run" | "Deploy-Action-Run"] => change.run.is_some(),
+                    ["tags", "deploy-action-taken-back"] => change.taken_back.is_some(),
                     // An empty list shows as a value of its own.
                     ["properties", "endpoints"] => count == 0,
                     ["properties", "endpoints", index, rest @ ..] => {
@@ -559,6 +569,9 @@ mod tests {
                 }
             }
             if change.rollout.is_some() { prop_assert_eq!(&now.tags.rollout, &change.rollout); }
+            if change.taken_back.is_some() { prop_assert_eq!(now.tags.taken_back, change.taken_back); }
+            let forward = changed(&now, &Change { taken_back: None, rollout: Some("prod-8-1".parse().expect("an id")), ..Change::default() }).expect("it can be");
+            prop_assert_eq!(read(&forward).tags.taken_back, None);
             let priorities: BTreeSet<_> = document["properties"]["endpoints"].as_array().expect("endpoints").iter()
                 .filter_map(|endpoint| endpoint["properties"]["priority"].as_u64()).collect();
             prop_assert!(priorities.is_empty() || priorities.len() == now.endpoints.len(), "a priority on all or on none, no two alike");

@@ -103,6 +103,7 @@ fn tags(all: BTreeMap<String, String>) -> Tags {
             Some("role") => tags.role = Some(value),
             Some("run") => tags.run = Some(value),
             Some("previous") => tags.previous = value.parse().ok(),
+            Some("rolled-back-from") => tags.rolled_back_from = value.parse().ok(),
             Some("promoted") => tags.promoted = value.parse().ok(),
             Some("held") => tags.held = Some(value),
             Some("stable-since") => tags.stable_since = value.parse().ok(),

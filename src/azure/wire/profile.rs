@@ -101,10 +101,11 @@ fn tags(all: BTreeMap<String, String>) -> ProfileTags {
     let mut tags = ProfileTags::default();
     for (name, value) in all {
         let lower = name.to_ascii_lowercase();
-        match (lower.strip_prefix(TAG), value.parse()) {
-            (Some("rollout"), Ok(rollout)) => tags.rollout = Some(rollout),
-            (Some("run"), _) => tags.run = Some(value),
-            (Some(_) | None, _) => {
+        match (lower.strip_prefix(TAG), value.parse(), value.parse()) {
+            (Some("rollout"), Ok(rollout), _) => tags.rollout = Some(rollout),
+            (Some("taken-back"), _, Ok(at)) => tags.taken_back = Some(at),
+            (Some("run"), ..) => tags.run = Some(value),
+            (Some(_) | None, ..) => {
                 tags.others.insert(name, value);
             }
         }

@@ -8,7 +8,11 @@
 //! What proves a version is written on instances: a candidate has the role `canary` and, once it has passed every phase, the
 //! mark `promoted`; stable instances of a version that has been watched to the end have `stable-since`.
 
+mod left;
+
 use std::{collections::BTreeMap, time::Duration};
+
+pub use left::{Left, WayBack, finish, held, left, trust, way_back};
 
 use super::{Aim, Plan, Slice, SmokeTarget, Step, StepBack, change::change, direct::CREATE_LIMIT_SECONDS};
 use crate::{
@@ -71,6 +75,8 @@ enum Afterwards {
     Stabilized,
     /// It was trusted before.
     Trusted,
+    /// The run that would have watched it is over: nothing is marked.
+    LeftToAPerson,
 }
 
 impl<'a> World<'a> {
@@ -102,11 +108,16 @@ impl<'a> World<'a> {
         !instances.is_empty() && instances.iter().all(|name| self.instance(name).is_some_and(|instance| !given_up(instance)))
     }
 
-    /// Where people are while a candidate is tried, and go back to: the stable instances that serve or, where the candidate has
-    /// everyone, as many of those that stand by as usually serve.
+    /// Where people are while a candidate is tried, and go back to: the stable instances that serve and, where a candidate has taken
+    /// the place of some, so many of those that stand by that as many serve as usually do.
     fn base(&self) -> Vec<InstanceName> {
-        let serving = self.serving();
-        if serving.is_empty() { self.standing().into_iter().take(self.canary.active).collect() } else { serving }
+        let mut base = self.serving();
+        let is_tried = [&self.canary.canary, &self.canary.old].into_iter().any(|name| self.instance(name).is_some());
+        if base.is_empty() || is_tried {
+            let others = self.standing().into_iter().filter(|name| !base.contains(name)).collect::<Vec<_>>();
+            base.extend(others.into_iter().take(self.canary.active.saturating_sub(base.len())));
+        }
+        base
     }
 
     /// Who shares with a new version what it does not have: every stable instance that could serve, those that do first.
@@ -380,6 +391,9 @@ impl<'a> World<'a> {
     /// Watching everyone on the new version, the last smoke tests, and the mark that it is trusted.
     fn settle(&self, active: &[InstanceName], afterwards: Afterwards) -> Vec<Step> {
         let mut steps = Vec::new();
+        if afterwards == Afterwards::LeftToAPerson {
+            return steps;
+        }
         if let (Afterwards::Stabilized, Some(stabilize)) = (afterwards, &self.canary.stabilize) {
             steps.push(Step::Phase {
                 on: active.to_vec(),
@@ -556,27 +570,25 @@ fn first(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> Plan {
     world.plan(Aim::Deploy, Some(wanted.image.clone()), active.first().unwrap_or(&config.canary), steps, notices)
 }
 
-/// The candidate that is half-way, if one is: not promoted yet.
-#[must_use]
-pub fn half_way<'a>(world: &World<'a>) -> Option<&'a InstanceName> {
-    [&world.canary.canary, &world.canary.old].into_iter().find(|name| world.instance(name).is_some() && !world.leads(name))
-}
-
 /// The plan that takes back a candidate that has not passed its phases: everyone to the stable instances, then it goes. `None`
-/// where no candidate is half-way.
+/// where none is half-way: a rollback that is half-way is finished, not called off.
 ///
 /// # Errors
 /// A refusal when the profile is not what shares can be set with, or there is nothing to go back to.
 pub fn call_off(world: &World<'_>, aim: Aim) -> Result<Option<Plan>, Failure> {
     world.profile()?;
-    let Some(candidate) = half_way(world) else { return Ok(None) };
+    let Left::HalfWay(candidate) = left(world) else { return Ok(None) };
     let back = world.base();
     let Some(subject) = back.first() else {
         return Err(world.failure(format!("only {candidate} is there: nobody could be sent anywhere else")));
     };
     let mut steps: Vec<Step> = back.iter().map(|name| world.await_health(name, PROBES)).collect();
-    if world.is_on(candidate) {
+    // Also where nobody was sent to it: that people were taken back is written on the profile, so that a second rollback, asked for
+    // in the same moment, goes no further back.
+    if world.is_on(candidate) || aim == Aim::RollBack {
         steps.push(world.shift(even(&back), None, None));
+    }
+    if world.is_on(candidate) {
         steps.push(Step::DrainInstances { instances: vec![candidate.clone()] });
     }
     let why = match aim {
@@ -616,6 +628,9 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
     }
     if !world.all().any(|name| world.is_on(name)) {
         return Err(world.failure("nobody is sent anywhere, so there is nothing to go back from").next("deploy the version instead"));
+    }
+    if let Some(steps) = stands_by(world, wanted) {
+        return Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), config.stable.first().unwrap_or(candidate), steps, notices));
     }
     let base = even(&serving);
     // Nobody is left to share with: there is no share but the whole.
@@ -658,9 +673,32 @@ pub fn restore(world: &World<'_>, wanted: &Wanted<'_>, pace: Pace, notices: Vec<
     Ok(world.plan(Aim::RollBack, Some(wanted.image.clone()), candidate, steps, notices))
 }
 
+/// The way back where every stable instance still runs the version gone back to: seconds, as nothing has to be started.
+fn stands_by(world: &World<'_>, wanted: &Wanted<'_>) -> Option<Vec<Step>> {
+    let config = world.canary;
+    let is_same = |name: &InstanceName| wanted.comparisons.get(name) == Some(&Comparison::Same);
+    if !world.can_serve(&config.stable) || !config.stable.iter().all(is_same) {
+        return None;
+    }
+    let active: Vec<InstanceName> = config.stable.iter().take(config.active).cloned().collect();
+    let others: Vec<InstanceName> =
+        [&config.canary, &config.old].into_iter().filter(|name| world.instance(name).is_some()).cloned().collect();
+    let mut steps: Vec<Step> = active.iter().map(|name| world.await_health(name, PROBES)).collect();
+    if others.iter().any(|name| world.is_on(name)) || active.iter().any(|name| !world.is_on(name)) {
+        steps.push(world.shift(even(&active), None, None));
+    }
+    if !others.is_empty() {
+        steps.push(Step::DrainInstances { instances: others.clone() });
+    }
+    let gone = |instance: InstanceName| Step::DeleteInstance { instance, why: "a rollback takes its version back".into() };
+    steps.extend(others.into_iter().map(gone));
+    steps.extend(world.settle(&active, Afterwards::Trusted));
+    Some(steps)
+}
+
 /// The image of a candidate that is half-way.
 #[must_use]
-pub fn held(world: &World<'_>) -> Option<ImageReference> {
+pub fn tried(world: &World<'_>) -> Option<ImageReference> {
     let candidate = Some(&world.canary.canary).filter(|name| world.instance(name).is_some_and(|instance| !is_promoted(instance)))?;
     image_of(world, candidate)
 }

@@ -25,19 +25,39 @@ struct Runs {
     promoted: bool,
     settled: bool,
     provisioning: Provisioning,
+    previous: Option<String>,
+    back_from: Option<String>,
 }
 
 impl Runs {
     fn of(version: &str) -> Self {
-        Self { version: version.to_owned(), promoted: false, settled: true, provisioning: Provisioning::Succeeded }
+        Self {
+            version: version.to_owned(),
+            promoted: false,
+            settled: true,
+            provisioning: Provisioning::Succeeded,
+            previous: None,
+            back_from: None,
+        }
     }
 }
 
 /// The world in the model: instances by name, and the share of each that is on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Model {
     instances: BTreeMap<String, Runs>,
     on: BTreeMap<String, Share>,
+    /// What is wanted, so that a write brings it.
+    wanted: Runs,
+    /// Whether the last change of traffic took people back.
+    taken_back: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        let wanted = Runs { settled: false, previous: Some(OLD.into()), ..Runs::of(NEW) };
+        Self { instances: BTreeMap::new(), on: BTreeMap::new(), wanted, taken_back: false }
+    }
 }
 
 impl Model {
@@ -109,8 +129,7 @@ impl Model {
     fn put(&mut self, instance: &InstanceName) -> Result<(), TestCaseError> {
         // Invariant 2: a write restarts the containers.
         prop_assert!(!self.on.contains_key(instance.as_str()), "restarted {instance} while people are sent to it");
-        let runs = Runs { promoted: false, settled: false, ..Runs::of(NEW) };
-        self.instances.insert(instance.to_string(), runs);
+        self.instances.insert(instance.to_string(), self.wanted.clone());
         Ok(())
     }
 
@@ -132,9 +151,11 @@ impl Model {
             events: Vec::new(),
             tags: Tags {
                 version: Some(runs.version.parse().expect("a version")),
-                digest: Some(image().digest),
+                digest: Some(image(NEW).digest),
                 role: Some(Role::Stable.as_str().to_owned()),
                 promoted: runs.promoted.then_some(jiff::Timestamp::UNIX_EPOCH),
+                previous: runs.previous.as_ref().map(|version| version.parse().expect("a version")),
+                rolled_back_from: runs.back_from.as_ref().map(|version| version.parse().expect("a version")),
                 stable_since: runs.settled.then_some(jiff::Timestamp::UNIX_EPOCH),
                 ..Tags::default()
             },
@@ -160,7 +181,7 @@ impl Model {
                 monitor: Monitor { protocol: "HTTP".into(), port: Some(3000), path: Some("/health".into()), interval_seconds: 10 },
                 status: MonitorStatus::Online,
                 endpoints: NAMES.iter().map(endpoint).collect(),
-                tags: ProfileTags::default(),
+                tags: ProfileTags { taken_back: self.taken_back.then_some(jiff::Timestamp::UNIX_EPOCH), ..ProfileTags::default() },
                 document: serde_json::Value::Null,
             }),
             at: jiff::Timestamp::UNIX_EPOCH,
@@ -169,12 +190,13 @@ impl Model {
 
     fn plan<T>(&self, plan: impl FnOnce(&World<'_>, &Wanted<'_>) -> T) -> T {
         let environment = environment();
-        let (rollout, image, observed) = ("prod-1-1".parse().expect("an id"), image(), self.observed());
+        let (rollout, image, observed) = ("prod-1-1".parse().expect("an id"), image(&self.wanted.version), self.observed());
         let comparisons = self
             .instances
             .iter()
             .map(|(name, runs)| {
-                let comparison = if runs.version == NEW { Comparison::Same } else { Comparison::InPlace(vec!["image".into()]) };
+                let comparison =
+                    if runs.version == self.wanted.version { Comparison::Same } else { Comparison::InPlace(vec!["image".into()]) };
                 (name.parse().expect("a name"), comparison)
             })
             .collect();
@@ -206,10 +228,10 @@ impl Model {
 
 const NAMES: [&str; 5] = ["prod-stable-1", "prod-stable-2", "prod-stable-3", "prod-canary-1", "prod-old-1"];
 
-fn image() -> ImageReference {
+fn image(version: &str) -> ImageReference {
     ImageReference {
         repository: "ghcr.io/a/b".parse().expect("a repository"),
-        version: NEW.parse().expect("a version"),
+        version: version.parse().expect("a version"),
         digest: format!("sha256:{}", "0".repeat(64)).parse().expect("a digest"),
     }
 }
@@ -227,6 +249,7 @@ fn usual() -> Model {
     Model {
         instances: NAMES.iter().take(3).map(|name| ((*name).to_owned(), Runs::of(OLD))).collect(),
         on: NAMES.iter().take(2).map(|name| ((*name).to_owned(), half)).collect(),
+        ..Model::default()
     }
 }
 
@@ -271,6 +294,7 @@ fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {
             promoted,
             settled,
             provisioning,
+            ..Runs::of(OLD)
         })
     };
     let stable = (version(), 0_usize..=3, any::<bool>(), provisioning());
@@ -279,7 +303,7 @@ fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {
         |((version, count, settled, provisioning), (canary, old), on)| {
             let mut model = Model::default();
             for name in NAMES.iter().take(count) {
-                let runs = Runs { version: version.to_owned(), promoted: false, settled, provisioning: provisioning.clone() };
+                let runs = Runs { settled, provisioning: provisioning.clone(), ..Runs::of(version) };
                 model.instances.insert((*name).to_owned(), runs);
             }
             let candidates = [("prod-canary-1", canary), ("prod-old-1", old)];
@@ -373,5 +397,79 @@ proptest! {
             return Ok(());
         }
         prop_assert_eq!((now.served_by(), now.instances.len()), (vec![NEW], 3), "{:#?}", now);
+    }
+
+    /// A release stopped anywhere, then rollbacks stopped anywhere: asked for again and again they end with the version before, never
+    /// come forward, and never go further back by themselves.
+    #[test]
+    fn rollbacks_asked_for_again_and_again_end_with_the_version_before(
+        stop in any::<prop::sample::Index>(),
+        stops in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+    ) {
+        let mut now = usual();
+        now.instances.values_mut().for_each(|runs| runs.previous = Some("v0.9.4".into()));
+        let plan = now.deploy().map_err(|failure| TestCaseError::fail(format!("{failure}")))?;
+        let stop = 1 + stop.index(plan.steps.len());
+        let mut served = true;
+        now.all(&plan.steps[..stop], &mut served)?;
+        for stop in stops.into_iter().map(Some).chain([None, None]) {
+            let steps = now.roll_back()?;
+            let stop = stop.map_or(steps.len(), |stop| stop.index(steps.len() + 1));
+            now.all(&steps[..stop], &mut served)?;
+            now.taken_back |= steps[..stop].iter().any(|step| matches!(step, Step::Shift { .. }));
+        }
+        prop_assert_eq!((now.served_by(), now.instances.len()), (vec![OLD], 3), "{:#?}", now);
+        prop_assert!(now.instances.values().all(|runs| runs.version == OLD && runs.settled), "{:#?}", now);
+    }
+
+    /// Whatever a run left is made safe by the next, without anybody's word: all on the version before, or all on the new one,
+    /// and then nothing is left to be made safe.
+    #[test]
+    fn what_is_left_is_made_safe(stop in any::<prop::sample::Index>(), again in any::<prop::sample::Index>()) {
+        let mut now = usual();
+        let plan = now.deploy().map_err(|failure| TestCaseError::fail(format!("{failure}")))?;
+        let stop = stop.index(plan.steps.len() + 1);
+        let mut served = true;
+        now.all(&plan.steps[..stop], &mut served)?;
+        for part in [Some(again), None] {
+            let steps = now.make_safe()?;
+            let end = part.map_or(steps.len(), |part| part.index(steps.len() + 1));
+            now.all(&steps[..end], &mut served)?;
+        }
+        prop_assert_eq!((now.served_by().len(), now.instances.len()), (1, 3), "{:#?}", now);
+        let left = now.plan(|world, _| match super::left(world) { Left::Nothing | Left::Unproven => true, _ => false });
+        prop_assert!(left, "{:#?}", now);
+        prop_assert_eq!(now.served_by() == [NEW], plan.is_promoted(stop), "{:#?}", now);
+    }
+}
+
+impl Model {
+    /// The steps of `command: rollback`, as the world stands.
+    fn roll_back(&mut self) -> Result<Vec<Step>, TestCaseError> {
+        let failed = |failure: Failure| TestCaseError::fail(format!("{failure}"));
+        match self.plan(|world, _| way_back(world, None)).map_err(failed)? {
+            WayBack::CallOff => {
+                Ok(self.plan(|world, _| call_off(world, Aim::RollBack)).map_err(failed)?.map_or_else(Vec::new, |plan| plan.steps))
+            }
+            WayBack::Here => Ok(self.plan(|world, _| trust(world, Aim::RollBack, Vec::new())).map_err(failed)?.steps),
+            WayBack::To(version) => {
+                prop_assert_eq!(version.as_str(), OLD, "{:#?}", self);
+                self.wanted = Runs { settled: false, back_from: Some(NEW.into()), ..Runs::of(OLD) };
+                Ok(self.plan(|world, wanted| restore(world, wanted, Pace::Instant, Vec::new())).map_err(failed)?.steps)
+            }
+        }
+    }
+
+    /// The steps that make safe what a release left.
+    fn make_safe(&self) -> Result<Vec<Step>, TestCaseError> {
+        let failed = |failure: Failure| TestCaseError::fail(format!("{failure}"));
+        let candidate: InstanceName = "prod-canary-1".parse().expect("a name");
+        let plan = self.plan(|world, wanted| match super::left(world) {
+            Left::HalfWay(_) => call_off(world, Aim::MakeSafe),
+            Left::Promoted(_) => finish(world, &candidate, wanted, Vec::new()).map(Some),
+            Left::Nothing | Left::Unproven => Ok(None),
+            left => Err(world.failure(format!("{left:?} after a release"))),
+        });
+        Ok(plan.map_err(failed)?.map_or_else(Vec::new, |plan| plan.steps))
     }
 }
