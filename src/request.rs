@@ -152,7 +152,9 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
         },
         Command::Approve => match event {
             Some(GithubEvent::Comment(comment)) => commented(comment, inputs, config),
-            Some(_) | None => Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: None, comment: None })),
+            Some(_) | None => {
+                Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: None, comment: None }))
+            }
         },
         Command::Diagnose => Err(not_here(inputs.command.word())),
         Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
@@ -349,9 +351,11 @@ fn commented(comment: &Comment, inputs: &Inputs, config: &Config) -> Result<Requ
             let environment = approved_environment(inputs, config)?;
             Ok(Request::ReadyForProd(ReadyForProd { environment, pull_request: comment.number, comment: id }))
         }
-        ("created", CommentedOn::Issue, Some(id)) if spoken(&comment.body) && !is_to_ask(&comment.body) => {
-            Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: Some(comment.number), comment: Some(id) }))
-        }
+        ("created", CommentedOn::Issue, Some(id)) if spoken(&comment.body) && !is_to_ask(&comment.body) => Ok(Request::Review(Review {
+            environment: approved_environment(inputs, config)?,
+            issue: Some(comment.number),
+            comment: Some(id),
+        })),
         ("created", ..) if spoken(&comment.body) => {
             nothing("/ready-for-prod belongs on a pull request, the other commands on a release issue")
         }

@@ -263,7 +263,11 @@ pub fn notice(notice: Notice, request: &Request, asked: &Approvals, standing: &S
             let overriding: Vec<&ApprovalRole> = asked.overrides.iter().collect();
             let who = mentions(&overriding, organization);
             let whom = if who.is_empty() { String::new() } else { format!("{who}: ") };
-            writeln!(text, "{whom}release {version} lapses {lapses} and still lacks {}. Who may can decide: `/override approvals why`.", names.join(", "))
+            writeln!(
+                text,
+                "{whom}release {version} lapses {lapses} and still lacks {}. Who may can decide: `/override approvals why`.",
+                names.join(", ")
+            )
         }
         Notice::Lapsed => writeln!(
             text,

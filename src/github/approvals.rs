@@ -19,10 +19,10 @@ use serde::Deserialize;
 use super::{
     Client, GithubError,
     commit_statuses::{self, Listed, State as Word},
+    cut,
     issues::{self, Author, Comment},
     people::{self, Access},
     release_requests::{self, Keepers},
-    cut,
     runs::RunId,
     teams::{self, Membership},
 };
@@ -163,12 +163,7 @@ struct Reading<'a> {
 ///
 /// # Errors
 /// Why it does not count, and what could not be found out.
-pub async fn hear(
-    client: &Client,
-    question: &Question<'_>,
-    request: &Request,
-    comment: &Comment,
-) -> Result<(), (Unheard, Vec<String>)> {
+pub async fn hear(client: &Client, question: &Question<'_>, request: &Request, comment: &Comment) -> Result<(), (Unheard, Vec<String>)> {
     let mut reading = Reading { client, question, known: Vec::new(), accesses: Vec::new(), said: Said::default() };
     let heard = reading.comment(request, comment).await;
     heard.map_err(|why| (why, reading.said.unclear))

@@ -123,6 +123,11 @@ impl Repository {
         self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None, signature });
     }
 
+    /// Somebody removed a tag.
+    pub(crate) fn remove_tag(&mut self, name: &str) {
+        self.refs.remove(&format!("refs/tags/{name}"));
+    }
+
     /// What the annotated tag `name` says.
     pub(crate) fn tag_message(&self, name: &str) -> Option<String> {
         self.tags.get(self.refs.get(&format!("refs/tags/{name}"))?)?.message.clone()
@@ -290,7 +295,8 @@ fn create_tag(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     if !git.has_commit(commit) {
         return error(422, "Object does not exist");
     }
-    let tag = Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()), signature: Signature::None };
+    let tag =
+        Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()), signature: Signature::None };
     let object = tags::object(name, commit);
     let shown = tags::show(shared, &object, &tag);
     git.tags.insert(object, tag);

@@ -96,6 +96,11 @@ impl World {
         lock(&self.shared().github).approvals.push((run_id, said));
     }
 
+    /// There is no such tag any more.
+    pub fn remove_tag(&self, name: &str) {
+        lock(&self.shared().github).git.remove_tag(name);
+    }
+
     /// A pull request of `by`, to `main`, merged as the commit `sha` or not.
     pub fn pull_request(&self, number: u64, by: &str, sha: &str, merged: Merged) {
         self.pull_request_to("main", number, by, sha, merged);

@@ -72,8 +72,7 @@ impl Conversations {
     /// Gives the issue's number: the next after the highest.
     pub(super) fn add_issue(&mut self, by: &str, title: &str, body: &str, labels: Vec<String>, at: Timestamp) -> u64 {
         let number = self.issues.keys().next_back().map_or(1, |last| last + 1);
-        let issue =
-            Issue { title: title.to_owned(), body: body.to_owned(), by: by.to_owned(), labels, is_open: true, pull: None, at };
+        let issue = Issue { title: title.to_owned(), body: body.to_owned(), by: by.to_owned(), labels, is_open: true, pull: None, at };
         self.issues.insert(number, issue);
         number
     }
@@ -150,9 +149,11 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
         ("GET", ["issues"]) => {
             let is_open = call.query("state").unwrap_or("open") == "open";
             let label = call.query("labels").map(str::to_owned);
-            let found = github.conversations.issues.iter().filter(|(_, issue)| {
-                issue.is_open == is_open && label.as_ref().is_none_or(|label| issue.labels.contains(label))
-            });
+            let found = github
+                .conversations
+                .issues
+                .iter()
+                .filter(|(_, issue)| issue.is_open == is_open && label.as_ref().is_none_or(|label| issue.labels.contains(label)));
             let shown: Vec<Value> = found.map(|(number, issue)| show(api, *number, issue)).collect();
             Reply::json(200, &json!(page(call, &shown)))
         }
@@ -262,7 +263,8 @@ fn show(api: &str, number: u64, issue: &Issue) -> Value {
     });
     if issue.pull.is_some() {
         let url = format!("{api}/repos/{REPOSITORY}/pulls/{number}");
-        shown["pull_request"] = json!({"url": url, "html_url": html, "diff_url": format!("{html}.diff"), "patch_url": format!("{html}.patch")});
+        shown["pull_request"] =
+            json!({"url": url, "html_url": html, "diff_url": format!("{html}.diff"), "patch_url": format!("{html}.patch")});
     }
     shown
 }

@@ -85,7 +85,8 @@ impl<'a> Flow<'a> {
     fn done(&self, line: &str, markdown: &str) -> ExitStatus {
         self.print(line);
         let session = self.session;
-        let _ = session.runner.set_outputs(&[("outcome", Outcome::Unchanged.to_string()), ("environment", self.environment.name.to_string())]);
+        let _ =
+            session.runner.set_outputs(&[("outcome", Outcome::Unchanged.to_string()), ("environment", self.environment.name.to_string())]);
         let _ = session.runner.save(&[("outcome", Outcome::Unchanged.to_string())]);
         if let Some(path) = &session.runner.summary {
             let _ = runner::write_summary(path, &session.inputs.masks.scrub(markdown));

@@ -143,11 +143,12 @@ async fn find(flow: &Flow<'_>, number: u64, given: Option<&str>) -> Result<Resul
             None
         }
     };
-    let (statuses, versions) =
-        tokio::try_join!(commit_statuses::list(client, &sha), tagging::versions(client)).map_err(github)?;
+    let (statuses, versions) = tokio::try_join!(commit_statuses::list(client, &sha), tagging::versions(client)).map_err(github)?;
     let newest = versions.iter().max();
     let changes = match newest {
-        Some(newest) => compare::changes(client, &newest.to_string(), sha.as_str(), flow.repository_url()).await.map_err(|error| error.to_string()),
+        Some(newest) => {
+            compare::changes(client, &newest.to_string(), sha.as_str(), flow.repository_url()).await.map_err(|error| error.to_string())
+        }
         None => Err("there is no release yet to compare with".to_owned()),
     };
     let version = match version(given, newest, &versions, changes.as_ref().ok()) {
@@ -314,11 +315,8 @@ async fn facts(flow: &Flow<'_>, ready: &Ready) -> Facts {
     let Ready { sha, version, instance, digest, statuses, .. } = ready;
     let checks = flow.preflight.checks.as_ref();
     let branch = checks.map_or("main", |checks| checks.branch.as_str());
-    let (ancestry, runs, alerts) = tokio::join!(
-        refs::ancestry(client, branch, sha),
-        check_runs::latest(client, sha),
-        code_scanning::open(client, branch)
-    );
+    let (ancestry, runs, alerts) =
+        tokio::join!(refs::ancestry(client, branch, sha), check_runs::latest(client, sha), code_scanning::open(client, branch));
     let staging = staging_of(flow.config, flow.environment).map(|environment| staging(environment, instance, statuses));
     Facts {
         now: Timestamp::now(),

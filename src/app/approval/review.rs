@@ -212,10 +212,17 @@ async fn tag(flow: &Flow<'_>, request: &Request, standing: &Standing, said: &Sai
     };
     if speaker.is_some_and(|user| user.login == OWN_TOKEN) {
         tagging::start(client, &flow.asked.workflow, &name, flow.environment.name.as_str()).await.map_err(|error| {
-            Failure::new(FailureKind::Request, format!("the workflow {} could not be started on the tag {name}: {error}", flow.asked.workflow), "GitHub")
-                .meaning(format!("release {name} is approved and tagged, and production does not know"))
-                .next(format!("gh workflow run {} --ref {name} -f command=deploy -f environment={}", flow.asked.workflow, flow.environment.name))
-                .next("or run this workflow again")
+            Failure::new(
+                FailureKind::Request,
+                format!("the workflow {} could not be started on the tag {name}: {error}", flow.asked.workflow),
+                "GitHub",
+            )
+            .meaning(format!("release {name} is approved and tagged, and production does not know"))
+            .next(format!(
+                "gh workflow run {} --ref {name} -f command=deploy -f environment={}",
+                flow.asked.workflow, flow.environment.name
+            ))
+            .next("or run this workflow again")
         })?;
     }
     release_requests::end(client, request, &State::Tagged).await.map_err(github)?;
@@ -239,7 +246,13 @@ async fn void(flow: &Flow<'_>, request: &Request, other: &crate::domain::Sha) ->
     let state = State::Over { why: why.clone() };
     release_requests::end(&flow.client, request, &state).await.map_err(github)?;
     issues::say(&flow.client, request.issue, &format!("This request is over: {why}.")).await.map_err(github)?;
-    flow.tell_slack(&format!("*{} {} is rejected*: {why}\n<{}|Release issue>", text::slack(&flow.config.application), request.version, request.url)).await;
+    flow.tell_slack(&format!(
+        "*{} {} is rejected*: {why}\n<{}|Release issue>",
+        text::slack(&flow.config.application),
+        request.version,
+        request.url
+    ))
+    .await;
     Ok(state)
 }
 

@@ -58,16 +58,14 @@ fn counts(approval: &Approval, approvals: &Approvals, moment: Moment<'_>) -> boo
 /// Who rejected in `role`, and has not said otherwise since.
 #[must_use]
 pub fn rejected<'a>(role: &str, approvals: &Approvals, said: &'a Said, moment: Moment<'_>) -> Option<&'a Approval> {
-    let words = last_words(role, said, moment).into_iter();
-    words.filter(|word| word.answer == Answer::Rejected && counts(word, approvals, moment)).next_back()
+    let mut words = last_words(role, said, moment).into_iter();
+    words.rfind(|word| word.answer == Answer::Rejected && counts(word, approvals, moment))
 }
 
 /// The last word of each person on `role`.
 fn last_words<'a>(role: &str, said: &'a Said, moment: Moment<'_>) -> Vec<&'a Approval> {
-    let of_role = said
-        .approvals
-        .iter()
-        .filter(|approval| moment.sha == Some(&approval.sha) && approval.roles.iter().any(|held| held == role));
+    let of_role =
+        said.approvals.iter().filter(|approval| moment.sha == Some(&approval.sha) && approval.roles.iter().any(|held| held == role));
     let mut last: Vec<&Approval> = Vec::new();
     for approval in of_role {
         match last.iter_mut().find(|known| known.by.eq_ignore_ascii_case(&approval.by)) {
