@@ -94,7 +94,7 @@ pub fn body(opening: &Opening<'_>) -> String {
     let Opening { application, version, named, sha, commit_url, digest, pull_request, by, staging, changes, checklist, incidents, docs } =
         opening;
     let mut page = format!("{}\n", mark(version, sha));
-    let _ = writeln!(page, "{} {version} waits for approval to go to production.\n", safe(application));
+    let _ = writeln!(page, "The release of {} {version} to production: who approves it, and what is known of it.\n", safe(application));
     let commit = commit_url.map_or_else(|| format!("`{}`", sha.short()), |url| format!("[`{}`]({url})", sha.short()));
     let how = match named {
         Named::ByAPerson => "as asked for",

@@ -9,9 +9,6 @@ use crate::domain::{ReleaseVersion, Sha};
 
 const PERMISSION: &str = "contents: write";
 
-/// Pages of tags read at most.
-const PAGES: usize = 10;
-
 #[derive(Deserialize)]
 struct Reference {
     r#ref: String,
@@ -27,8 +24,8 @@ struct Made {
 /// # Errors
 /// What GitHub said, and which permission is missing.
 pub async fn versions(client: &Client) -> Result<Vec<ReleaseVersion>, GithubError> {
-    let found = client.list(&["git", "matching-refs", "tags", "v"], &[], PAGES, |page: Vec<Reference>| page).await;
-    let found = found.map_err(|error| error.told("contents: read"))?;
+    // All that match come at once: this list has no pages.
+    let found: Vec<Reference> = client.call(Method::GET, &["git", "matching-refs", "tags", "v"], &[], None, "contents: read").await?;
     Ok(found.iter().filter_map(|found| found.r#ref.strip_prefix("refs/tags/")?.parse().ok()).collect())
 }
 

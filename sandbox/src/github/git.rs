@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    error, page,
+    error,
     tags::{self, Signature, Tag, TagKind},
 };
 use crate::{
@@ -226,7 +226,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
             let start = format!("refs/{}", name.join("/"));
             let found: Vec<Value> =
                 git.refs.iter().filter(|(name, _)| name.starts_with(&start)).map(|(name, sha)| show_ref(shared, git, name, sha)).collect();
-            Reply::json(200, &json!(page(call, &found)))
+            Reply::json(200, &json!(found))
         }
         (&Method::PATCH, ["refs", name @ ..]) => update_ref(shared, git, &format!("refs/{}", name.join("/")), &body),
         (&Method::DELETE, ["refs", name @ ..]) => match git.refs.remove(&format!("refs/{}", name.join("/"))) {

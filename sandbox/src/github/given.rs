@@ -49,6 +49,14 @@ impl World {
         self.git_refs().remove("refs/heads/main").unwrap_or_default()
     }
 
+    /// What `main` begins with: the commit that runs in production.
+    #[must_use]
+    pub fn first_commit(&self) -> Option<String> {
+        let github = lock(&self.shared().github);
+        let head = github.git.resolve("main")?;
+        github.git.log(&head).pop()
+    }
+
     /// Commits to `main`, on top of what is there; gives the SHA.
     #[must_use]
     pub fn commit(&self, message: &str) -> String {

@@ -289,7 +289,7 @@ fn show_pull(api: &str, number: u64, issue: &Issue, pull: &Pull) -> Value {
     let merged_at = (pull.merged == Merged::Yes).then_some(&at);
     let end = |name: &str, sha: &str| {
         json!({"label": format!("nextgen-market:{name}"), "ref": name, "sha": sha, "user": wire::account_of(api, "nextgen-market"),
-            "repo": wire::repository(api)})
+            "repo": wire::whole_repository(api)})
     };
     let links = ["self", "html", "issue", "comments", "review_comments", "review_comment", "commits", "statuses"];
     let links: BTreeMap<&str, Value> = links.into_iter().map(|name| (name, json!({ "href": url }))).collect();

@@ -13,7 +13,8 @@ pub(super) fn permission(shared: &Shared, login: &str) -> Reply {
     let github = lock(&shared.github);
     match github.permissions.iter().find(|(who, _)| who.eq_ignore_ascii_case(login)) {
         Some((login, permission)) => {
-            let user = wire::account_of(&shared.urls().github_api, login);
+            let mut user = wire::account_of(&shared.urls().github_api, login);
+            user["role_name"] = json!(permission);
             Reply::json(200, &json!({"permission": permission, "role_name": permission, "user": user}))
         }
         None => error(404, &format!("{login} is not a user")),

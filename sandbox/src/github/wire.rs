@@ -142,3 +142,21 @@ pub(super) fn repository(api: &str) -> Value {
     }
     Value::Object(repository)
 }
+
+/// The repository with everything ("Repository").
+pub(super) fn whole_repository(api: &str) -> Value {
+    let mut whole = repository(api);
+    let git = format!("github.com/{REPOSITORY}.git");
+    let at = "2026-01-01T00:00:00Z";
+    let more = json!({
+        "clone_url": format!("https://{git}"), "git_url": format!("git://{git}"), "ssh_url": format!("ssh://{git}"),
+        "svn_url": format!("https://github.com/{REPOSITORY}"), "default_branch": "main", "forks": 0, "forks_count": 0, "has_downloads": true,
+        "has_issues": true, "has_projects": true, "has_wiki": true, "has_pages": false, "homepage": null, "language": null, "archived": false,
+        "disabled": false, "mirror_url": null, "open_issues": 0, "open_issues_count": 0, "license": null, "pushed_at": at, "size": 1,
+        "stargazers_count": 0, "watchers": 0, "watchers_count": 0, "created_at": at, "updated_at": at,
+    });
+    if let (Some(fields), Value::Object(more)) = (whole.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    whole
+}
