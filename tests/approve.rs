@@ -118,13 +118,21 @@ async fn a_release_goes_from_a_comment_to_its_tag_and_production_sees_the_same_a
     assert!(slack(&world).contains("v0.10.0 is approved for prod"));
     assert_eq!(changes(&world), [] as [String; 0], "nothing was deployed by approving");
 
+    // The event that this causes deploys what was approved.
+    let mut event = with_checklist(&world, RunSpec::dispatch(&world, &[("command", "deploy"), ("environment", "prod")]));
+    event.payload["ref"] = json!("refs/tags/v0.10.0");
+    event.git_ref = "refs/tags/v0.10.0".into();
+    world.seed_production(&Production::stable("v0.9.5").with_ttl(1)).await.expect("seeded");
+    world.tag_image("main-a1b2c3d", "v0.10.0");
+    let done = run(&world, &event.with("dry-run", "true")).await;
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("nextgen-market v0.10.0 → prod") && !done.stdout.contains("would be refused"), "{}", done.stdout);
+
     // Once is enough.
     let done = clock(&world).await;
     assert_eq!((done.code, world.dispatches().len()), (Some(0), 1), "{}", done.stdout);
 
     // Production's checklist reads the very same approvals.
-    world.seed_production(&Production::stable("v0.9.5").with_ttl(1)).await.expect("seeded");
-    world.tag_image("main-a1b2c3d", "v0.10.0");
     let spec = with_checklist(&world, RunSpec::push_tag(&world, "v0.10.0")).with("command", "preflight");
     let done = run(&world, &spec).await;
     assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
@@ -509,6 +517,68 @@ async fn githubs_own_payloads_do_the_same() {
         }
         assert!(tagged(&world), "{}", world.issue_text(ISSUE));
     }
+}
+
+#[tokio::test]
+async fn what_strangers_wrote_into_a_change_stays_text() {
+    let world = merged().await;
+    let hostile = "feat: <img src=x onerror=alert(1)> @nextgen-market/tech-leads [x](http://evil.example) <!-- --> | ::error::x\n\n\
+                   BREAKING CHANGE: <!channel> `code` *bold*\n::set-output name=x::y";
+    let commit = world.commit(hostile);
+    world.github_is_ready(&commit);
+    world.pull_request(20, "paula", &commit, Merged::Yes);
+    let mut staging = Staging::proved(26);
+    staging.green.as_mut().expect("green").sha.clone_from(&commit);
+    world.seed(&staging).await.expect("seeded");
+    let (_, done) = comments(&world, 20, "paula", "/ready-for-prod").await;
+    assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    let (issue, _) = world.issues().pop().expect("an issue");
+    let text = world.issue_text(issue);
+    assert!(text.contains("**Breaking changes**") && text.contains("- [x] The commit is on main"), "{text}");
+    for never in ["<img", "@nextgen-market", " [x](http", "<!channel>", "<!-- -->"] {
+        assert!(!text.contains(never), "{never} in {text}");
+    }
+    assert!(done.stdout.lines().all(|line| !line.starts_with("::error") && !line.starts_with("::set-output")), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn a_persons_token_keeps_requests_of_its_own() {
+    let world = merged().await;
+    world.token_of("release-account");
+    let token = RunSpec::push_develop(&world).inputs["github-token"].replacen("ghs_", "ghp_", 1);
+    for (on, by, body) in
+        [(PULL, "paula", "/ready-for-prod v1.0.0"), (ISSUE, "rita", "/approve"), (ISSUE, "tom", "/approve"), (ISSUE, "olga", "/approve")]
+    {
+        let id = world.comment(on, by, body);
+        let spec = with_checklist(&world, RunSpec::comment(&world, "created", id)).with("github-token", &token);
+        let done = run(&world, &spec).await;
+        assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+    }
+    assert!(world.git_refs().contains_key("refs/tags/v1.0.0") && world.dispatches().is_empty());
+}
+
+#[tokio::test]
+async fn a_slack_that_is_down_changes_nothing() {
+    let world = merged().await;
+    world.fault(sandbox::Fault::SlackDown).await;
+    let (_, done) = comments(&world, PULL, "paula", "/ready-for-prod").await;
+    assert_eq!((done.code, world.issues().len()), (Some(0), 1), "{}", done.stdout);
+    assert!(done.stdout.contains("warning: Slack was not told"), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_after_the_tag_is_finished_by_the_clock() {
+    let world = asked().await;
+    for person in ["rita", "tom"] {
+        comments(&world, ISSUE, person, "/approve").await;
+    }
+    world.comment(ISSUE, "olga", "/approve");
+    // The tag is there, and nothing after it was done.
+    world.tag_commit("v0.10.0", COMMIT);
+    let done = clock(&world).await;
+    assert_eq!((done.code, world.dispatches().len()), (Some(0), 1), "{}\n{}", done.stdout, done.stderr);
+    clock(&world).await;
+    assert_eq!(world.dispatches().len(), 1);
 }
 
 #[tokio::test]
