@@ -21,7 +21,6 @@ use crate::{
         release_requests::{self, Keepers},
         tagging::{self, Tagged},
     },
-    observe::preflight::Said,
     request::Review,
     text,
 };
@@ -33,21 +32,30 @@ const OWN_TOKEN: &str = "github-actions[bot]";
 /// The first line of the comment that says what became of a request that everybody approved.
 const APPROVED: &str = "<!-- deploy-action approved -->";
 
+/// What started this run.
+#[derive(Clone, Copy)]
+enum StartedBy {
+    /// A comment: others may be at work on the same issue.
+    AComment,
+    /// The clock, which finishes what a run before it was stopped at.
+    TheClock,
+}
+
 /// Looks at one release issue, or at all open ones.
 pub(in crate::app) async fn review(session: &Session, config: &Config, asked: &Review) -> Result<ExitStatus, Failure> {
     let flow = Flow::of(session, config, &asked.environment)?;
-    let numbers = match asked.issue {
-        Some(number) => vec![number],
+    let (numbers, started_by) = match asked.issue {
+        Some(number) => (vec![number], StartedBy::AComment),
         None => {
             let open = issues::labelled(&flow.client, issue::LABEL).await.map_err(github)?;
-            open.iter().filter(|issue| !issue.is_pull_request()).map(|issue| issue.number).collect()
+            (open.iter().filter(|issue| !issue.is_pull_request()).map(|issue| issue.number).collect(), StartedBy::TheClock)
         }
     };
     let keepers = Keepers::of(&flow.client).await.map_err(github)?;
     let (mut lines, mut failed) = (Vec::new(), None);
     for number in numbers {
         // One issue that cannot be dealt with keeps nobody from the others.
-        match one(&flow, number, asked.comment, &keepers).await {
+        match one(&flow, number, asked.comment, &keepers, started_by).await {
             Ok(line) => lines.push(line),
             Err(failure) => failed = failed.or(Some(failure)),
         }
@@ -70,7 +78,7 @@ async fn request_of(flow: &Flow<'_>, issue: &Issue, keepers: &Keepers) -> Result
 }
 
 /// Looks at one issue; gives what came of it in a line.
-async fn one(flow: &Flow<'_>, number: u64, comment: Option<u64>, keepers: &Keepers) -> Result<String, Failure> {
+async fn one(flow: &Flow<'_>, number: u64, comment: Option<u64>, keepers: &Keepers, started_by: StartedBy) -> Result<String, Failure> {
     let client = &flow.client;
     let Some((issue, now)) = issues::get(client, number).await.map_err(github)?.filter(|(issue, _)| !issue.is_pull_request()) else {
         return Ok(format!("issue {number}: nothing to do: there is no such issue"));
@@ -90,7 +98,7 @@ async fn one(flow: &Flow<'_>, number: u64, comment: Option<u64>, keepers: &Keepe
     let told: Vec<&Comment> =
         told.iter().filter(|comment| comment.user.as_ref().is_some_and(|user| user.login == request.keeper)).collect();
     match (&request.state, standing.verdict) {
-        (State::Open, Verdict::Approved) => request.state = tag(flow, &request, &standing, &said, &told).await?,
+        (State::Open, Verdict::Approved) => request.state = tag(flow, &request, &standing, &told, started_by).await?,
         (State::Open, Verdict::Waiting | Verdict::Rejected | Verdict::Lapsed) => {
             request.state = notify(flow, &request, &standing, &told, now).await?;
         }
@@ -187,9 +195,9 @@ async fn notify(flow: &Flow<'_>, request: &Request, standing: &Standing, told: &
     Ok(state)
 }
 
-/// Everybody approved: makes the tag on the pinned commit and, where that starts nothing, starts the workflow. Each part may have
-/// been done by a run that was stopped, or is being done by one that runs beside: what is there is not done again.
-async fn tag(flow: &Flow<'_>, request: &Request, standing: &Standing, said: &Said, told: &[&Comment]) -> Result<State, Failure> {
+/// Everybody approved: makes the tag on the pinned commit and, where that starts nothing, starts the workflow. Of runs at once the one
+/// that makes the tag goes on: what it was stopped at, the clock finishes.
+async fn tag(flow: &Flow<'_>, request: &Request, standing: &Standing, told: &[&Comment], started_by: StartedBy) -> Result<State, Failure> {
     let client = &flow.client;
     let name = request.version.to_string();
     if let Some(other) = tagging::commit_of(client, &name).await.map_err(github)?.filter(|sha| *sha != request.sha) {
@@ -197,9 +205,10 @@ async fn tag(flow: &Flow<'_>, request: &Request, standing: &Standing, said: &Sai
     }
     let changes = changes(flow, request).await;
     let message = issue::tag_message(request, standing, changes.as_ref());
-    match tagging::make(client, &name, &request.sha, &message).await.map_err(github)? {
-        Tagged::Now | Tagged::Before => {}
-        Tagged::Elsewhere(other) => return void(flow, request, &other).await,
+    match (tagging::make(client, &name, &request.sha, &message).await.map_err(github)?, started_by) {
+        (Tagged::Now, _) | (Tagged::Before, StartedBy::TheClock) => {}
+        (Tagged::Before, StartedBy::AComment) => return Ok(State::Open),
+        (Tagged::Elsewhere(other), _) => return void(flow, request, &other).await,
     }
     let before = told.iter().find(|comment| comment.body.as_deref().is_some_and(|body| body.starts_with(APPROVED)));
     let speaker = match before {
@@ -236,7 +245,6 @@ async fn tag(flow: &Flow<'_>, request: &Request, standing: &Standing, said: &Sai
         overridden(standing),
     );
     flow.tell_slack(&slack).await;
-    debug_assert!(said.approvals.iter().all(|approval| approval.sha == request.sha));
     Ok(State::Tagged)
 }
 
