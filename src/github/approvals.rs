@@ -7,7 +7,7 @@
 //!   role. GitHub does not say when it was given, so the run's beginning stands for it, which is earlier;
 //! - commit statuses (GitHub Docs, REST API, "Commit statuses"): `approval/ROLE` with the state `success` or `failure`, and
 //!   `override/ROW` with `success` and the reason as its description. GitHub writes down who set them;
-//! - comments on the issue of the release that was asked for ([`super::release_requests`]): `/approve ROLE`, `/reject ROLE why`,
+//! - comments on the issue of the release that was asked for (`release_requests`): `/approve ROLE`, `/reject ROLE why`,
 //!   `/override ROW why`, by people, while the request lasts. What was edited or deleted since does not count.
 //!
 //! Whether somebody holds a role is asked at that moment: by name, or by a team's membership.
