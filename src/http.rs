@@ -66,7 +66,8 @@ pub fn cause(error: &reqwest::Error) -> String {
     }
 }
 
-fn io_words(error: &std::io::Error) -> Option<&'static str> {
+/// What an error of the network is, in a few words; `None`: something else.
+pub(crate) fn io_words(error: &std::io::Error) -> Option<&'static str> {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => Some("connection refused"),
         std::io::ErrorKind::ConnectionReset => Some("the connection was reset before an answer came"),

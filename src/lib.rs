@@ -41,5 +41,5 @@ pub mod report;
 pub mod request;
 /// The GitHub runner's files and workflow commands.
 pub mod runner;
-/// Strangers' texts made harmless for where they are shown. Pure.
+/// Texts that strangers wrote, made harmless for where they are shown. Pure.
 pub mod text;

@@ -157,7 +157,7 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
             }
         },
         Command::Diagnose => Err(not_here(inputs.command.word())),
-        Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
+        Command::Replay | Command::Report | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
         }
     }

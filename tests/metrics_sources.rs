@@ -18,7 +18,7 @@ use std::{
 use deploy_action::{
     config::{self, Bound, Metrics, MetricsSource, NoData, Quantity, Rule},
     domain::{Secret, Share},
-    gate::{Basis, Conclusion, Gate, Reading, Realised, Sample, Settings, Sources, Subject, Target, Verdict},
+    gate::{Basis, Conclusion, Gate, Given, Reading, Realised, Sample, Settings, Sources, Subject, Target, Verdict},
     http,
 };
 use prometheus::Prometheus;
@@ -51,7 +51,8 @@ const TICK: Duration = Duration::from_secs(10);
 
 fn sources(metrics: &Metrics, token: Option<&str>) -> Sources {
     let token = token.map(|token| Secret::new(token.into()));
-    Sources::new(metrics, TICK, http::client().expect("a client"), token).expect("sources")
+    let given = Given { metrics: Some(metrics), prometheus_token: token.as_ref(), database: None, database_url: None };
+    Sources::new(&given, TICK, http::client().expect("a client")).expect("sources")
 }
 
 fn rule(metric: &str, bound: Bound) -> Rule {
@@ -63,11 +64,11 @@ fn any(metric: &str) -> Rule {
 }
 
 fn target() -> Target {
-    Target { host: "10.0.0.4".into(), port: 3000 }
+    Target { instance: "a".parse().expect("a name"), host: "10.0.0.4".into(), port: 3000 }
 }
 
 fn at(address: SocketAddr) -> Target {
-    Target { host: address.ip().to_string(), port: address.port() }
+    Target { instance: "a".parse().expect("a name"), host: address.ip().to_string(), port: address.port() }
 }
 
 async fn read_one(sources: &mut Sources, rule: Rule, target: Target) -> Sample {
@@ -389,7 +390,7 @@ async fn a_real_server_tells_the_same() {
     // The example's own queries must say the same as the built-in ones.
     let example = config::parse(include_str!("../examples/deploy.yml"), "deploy.yml").expect("the example").metrics.expect("on");
     let configured = Metrics { queries: example.queries, ..built_in.clone() };
-    let unknown = Target { host: "192.0.2.1".into(), port: 9 };
+    let unknown = Target { instance: "a".parse().expect("a name"), host: "192.0.2.1".into(), port: 9 };
 
     for (mixture, address) in MIXTURES.iter().zip(&addresses) {
         let (pages, _) = by_pages(*address).await;

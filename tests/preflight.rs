@@ -541,3 +541,20 @@ async fn long_lists_are_read_to_their_end() {
     assert_eq!((done.code, of_state(&done, "overridden")), (Some(0), vec!["load-test".to_owned()]), "{}", done.stdout);
     assert!(done.stdout.contains("code scanning has no open alert above medium (130 open)"), "{}", done.stdout);
 }
+
+#[tokio::test]
+async fn cpu_and_memory_of_production_are_asked_of_azure() {
+    let world = ready().await;
+    let config = world.config(&Clocks { preflight: Preflight::On, ..Clocks::quick() });
+    let spec = |world: &World| RunSpec { config: config.clone(), ..preflight(world) };
+    let done = run(&world, &spec(&world)).await;
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
+    let passed = of_state(&done, "passed");
+    assert!(passed.contains(&"cpu-memory".to_owned()), "{}", done.stdout);
+    // No database is given, so its default rule is a person's matter.
+    assert!(of_state(&done, "not-checked").contains(&"database-connections".to_owned()), "{}", done.stdout);
+    world.behave(Who::version(BEFORE), Behaviour { cpu: 0.71, ..Behaviour::default() });
+    let done = run(&world, &spec(&world)).await;
+    refused(&world, &done, &["cpu-memory"]);
+    assert!(done.stdout.contains("cpu 71 % > 60 % (max)"), "{}", done.stdout);
+}

@@ -132,11 +132,15 @@ fn the_role_is_json_and_names_what_is_asked_for() {
     let roles = blocks(&read("docs/security.md"), "json");
     let role: serde_json::Value = serde_json::from_str(roles.first().expect("a role")).expect("JSON");
     let actions: Vec<&str> = role["Actions"].as_array().expect("actions").iter().map(|action| action.as_str().expect("text")).collect();
-    let kinds =
-        ["Microsoft.Resources/subscriptions/resourceGroups/", "Microsoft.ContainerInstance/", "Microsoft.Network/trafficManagerProfiles/"];
+    let kinds = [
+        "Microsoft.Resources/subscriptions/resourceGroups/",
+        "Microsoft.ContainerInstance/",
+        "Microsoft.Network/trafficManagerProfiles/",
+        "Microsoft.Insights/metrics/read",
+    ];
     assert!(actions.iter().all(|action| kinds.iter().any(|kind| action.starts_with(kind))), "{actions:?}");
     assert!(actions.iter().all(|action| !action.contains('*')), "{actions:?}");
-    for needed in ["containerGroups/read", "containerGroups/write", "containerGroups/delete", "containers/logs/read"] {
+    for needed in ["containerGroups/read", "containerGroups/write", "containerGroups/delete", "containers/logs/read", "metrics/read"] {
         assert!(actions.iter().any(|action| action.ends_with(needed)), "{needed} in {actions:?}");
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
+    cli::Inputs,
     config::{Canary, Config, Environment, Rule, Source},
     domain::{ImageReference, InstanceName, Role, RolloutId, Version},
     execute::{Emitter, Rollout},
@@ -42,27 +43,31 @@ pub(super) struct Reading<'a> {
 ///
 /// # Errors
 /// A configuration failure.
-pub(super) fn fits(config: &Config, environment: &Environment, asked: &Asked, wrong: impl Fn(String) -> Failure) -> Result<(), Failure> {
+pub(super) fn fits(
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    inputs: &Inputs,
+    wrong: impl Fn(String) -> Failure,
+) -> Result<(), Failure> {
     let Some(canary) = &environment.canary else { return Err(wrong("the instances of the canary strategy are not configured".into())) };
     prepare::behind_traffic_manager(environment, &wrong)?;
     if asked.aim() != Aim::Deploy {
         return Ok(());
     }
+    let given = wiring::given(config, inputs);
     for asked in canary.preflight.iter().flat_map(|preflight| &preflight.rules).filter(|asked| asked.source == Source::Written) {
-        gate::check(std::slice::from_ref(&asked.rule), config.metrics.as_ref())?;
-    }
-    let verify = canary.stabilize.as_ref().map(|stabilize| &stabilize.verify);
-    if verify.is_some_and(|verify| !verify.sql.is_empty() || !verify.metrics.is_empty()) {
-        return Err(wrong("`stabilize.verify` has `sql` or `metrics`, and this version of deploy-action asks neither".into())
-            .next("leave them out, and check them by hand after the release"));
+        gate::check(std::slice::from_ref(&asked.rule), &given)?;
     }
     let abort = canary.abort.as_ref().map_or(&[][..], |abort| abort.rules.as_slice());
-    let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), config.metrics.as_ref());
+    let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), &given);
     check(abort)?;
     for phase in &canary.phases {
         check(&phase.rules)?;
     }
-    canary.stabilize.as_ref().map_or(Ok(()), |stabilize| check(&stabilize.rules))
+    let Some(stabilize) = &canary.stabilize else { return Ok(()) };
+    check(&stabilize.rules)?;
+    gate::check_final(&stabilize.verify.checks, &given)
 }
 
 /// Reads, and plans what is asked. `pace` is how a rollback goes where the version before has to be started again.
@@ -70,6 +75,12 @@ pub(super) fn fits(config: &Config, environment: &Environment, asked: &Asked, wr
 /// # Errors
 /// Whatever keeps a plan from being made; nothing has been touched.
 pub(super) async fn plan(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Result<Made, Failure> {
+    let made = planned(reading, asked, pace).await?;
+    canary::can_be_set(&made.1)?;
+    Ok(made)
+}
+
+async fn planned(reading: &Reading<'_>, asked: &Asked, pace: Pace) -> Result<Made, Failure> {
     let Reading { session, config, environment, emitter, .. } = reading;
     let observed = observe(config, environment, reading.canary, reading.azure).await?;
     let mut notices = prepare::notices(session, config, environment);

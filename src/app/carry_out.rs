@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Session, claim, preflight, prepare, prepare::Prepared};
+use super::{Session, claim, news, preflight, prepare, prepare::Prepared};
 use crate::{
     cli::Format,
     config::{Config, Environment, OnBreach},
@@ -124,7 +124,7 @@ pub(super) async fn carry_out(
         let what = format!("environment {} is not configured", asked.environment());
         return Err(Failure::new(FailureKind::Request, what, session.inputs.config.display().to_string()));
     };
-    prepare::check(config, environment, asked, &session.inputs.container_secrets)?;
+    prepare::check(config, environment, asked, &session.inputs)?;
     session.inputs.azure.login()?;
     let told = rollout(session, config, environment, asked, id);
     let beginning = match asked {
@@ -259,7 +259,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
     // What was read before the claim may have changed since: the world is read by whoever has it for themselves.
     let ending = match prepare::prepare(session, config, environment, asked, told, emitter).await {
         Err(failure) => Ending::refused(failure),
-        Ok(Prepared { azure, bodies, plan, hands, .. }) => {
+        Ok(Prepared { azure, bodies, plan, hands, observed, .. }) => {
             let execution = Execution {
                 azure: &azure,
                 http: &session.http,
@@ -273,6 +273,8 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
                 cancel: session.cancel.clone(),
                 offset: 0,
             };
+            // Dropped with the rollout's end, whether it has an answer by then or not.
+            let _news = news::look_up(session, &plan, told, &observed, emitter);
             let ending = unwatched(&plan, execute::run(hands, &execution).await, environment);
             match go_back(&plan, &ending, environment) {
                 None => ending,

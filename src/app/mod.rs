@@ -4,6 +4,7 @@ mod approval;
 mod canary;
 mod carry_out;
 mod claim;
+mod news;
 mod preflight;
 mod prepare;
 mod resume;
@@ -74,6 +75,7 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Command::Schema => return Ok(terminal_commands::schema(&inputs)),
         Command::Completions => return Ok(terminal_commands::completions(&inputs)),
         Command::Replay => return terminal_commands::replay(&inputs),
+        Command::Report => return terminal_commands::report(&inputs),
         Command::Validate => return terminal_commands::validate(&inputs),
         Command::Resume if inputs.process == Process::Post && (runner.saved("outcome").is_some() || runner.saved("rollout").is_none()) => {
             println!("nothing to finish: the step's main process ended by itself, or had begun nothing");

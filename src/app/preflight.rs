@@ -1,12 +1,12 @@
 //! Reading what the checklist before a release is judged on: GitHub, staging, production, all at once. Sends no request that changes
 //! anything; judges nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Session, carry_out::Asked, prepare::Prepared};
+use super::{Session, carry_out::Asked, prepare::Prepared, wiring};
 use crate::{
     azure::{ResourceManager, container_groups},
     config::{Approvals, Bound, Canary, Config, Environment, MetricKind, MetricsSource, Preflight, Quantity, Rule, Source},
@@ -251,7 +251,7 @@ impl Reader<'_> {
             let judged = match self.askable(&asked.rule, asked.source) {
                 Err(why) => Found::Absent { why },
                 Ok(()) if serving.is_empty() => Found::Unknown { why: "no stable instance serves".into() },
-                Ok(()) => self.measure(&asked.rule, &serving, &known).await,
+                Ok(()) => self.measure(&asked.rule, self.environment, &serving, &known).await,
             };
             Measured { metric: asked.rule.metric.clone(), judged }
         });
@@ -263,7 +263,10 @@ impl Reader<'_> {
     fn askable(&self, rule: &Rule, source: Source) -> Result<(), String> {
         match source {
             Source::Written => Ok(()),
-            Source::Default => gate::check(std::slice::from_ref(rule), self.config.metrics.as_ref()).map_err(|failure| failure.what),
+            Source::Default => {
+                let given = wiring::given(self.config, &self.session.inputs);
+                gate::check(std::slice::from_ref(rule), &given).map_err(|failure| failure.what)
+            }
         }
     }
 
@@ -289,30 +292,30 @@ impl Reader<'_> {
     }
 
     fn target(&self, environment: &Environment, instance: &Instance) -> Option<Target> {
-        Some(Target { host: instance.ip.clone()?, port: environment.container.port })
+        Some(Target { instance: instance.name.clone(), host: instance.ip.clone()?, port: environment.container.port })
     }
 
     /// What a rule says of `targets`: asked until it says yes or no, for as long as a rate needs. `known` is what no source has.
-    async fn measure(&self, rule: &Rule, targets: &[Target], known: &[Sample]) -> Found<Judged> {
-        let Some(metrics) = &self.config.metrics else { return Found::Absent { why: "`metrics` is off".into() } };
+    async fn measure(&self, rule: &Rule, environment: &Environment, targets: &[Target], known: &[Sample]) -> Found<Judged> {
         let every = self.canary.abort.as_ref().map_or(self.environment.health.every, |abort| abort.every).max(Duration::from_millis(1));
-        let token = self.session.inputs.prometheus_token.clone();
-        let mut sources = match gate::Sources::new(metrics, every, self.session.http.clone(), token) {
+        let mut sources = match wiring::sources(self.session, self.config, environment, Arc::clone(&self.prepared.azure), every) {
             Ok(sources) => sources,
             Err(failure) => return Found::Unknown { why: failure.what },
         };
-        let settings = Settings::of(Some(metrics));
+        let metrics = self.config.metrics.as_ref();
+        let window = metrics.map_or(Duration::ZERO, |metrics| metrics.window);
+        let settings = Settings::of(metrics);
         let rules = std::slice::from_ref(rule);
         let mut gate = Gate::new(rules, settings);
         sources.begin();
-        let looks = match &metrics.source {
-            MetricsSource::Prometheus(_) => LOOKS,
-            MetricsSource::Scrape { .. } => {
-                let in_window = metrics.window.as_nanos().div_ceil(every.as_nanos().max(1));
+        let looks = match metrics.map(|metrics| &metrics.source) {
+            Some(MetricsSource::Prometheus(_)) | None => LOOKS,
+            Some(MetricsSource::Scrape { .. }) => {
+                let in_window = window.as_nanos().div_ceil(every.as_nanos().max(1));
                 u32::try_from(in_window).unwrap_or(u32::MAX).saturating_add(TICKS)
             }
         };
-        let end = Instant::now() + metrics.window + every * TICKS + PATIENCE;
+        let end = Instant::now() + window + every * TICKS + PATIENCE;
         let mut clock = tokio::time::interval(every);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut last = None;
@@ -352,7 +355,7 @@ impl Reader<'_> {
         let latency = match &found {
             Found::Known { value: Some(instance) } if self.config.metrics.is_some() => {
                 let targets: Vec<Target> = self.target(environment, instance).into_iter().collect();
-                let judged = self.measure(&rule, &targets, &[]).await;
+                let judged = self.measure(&rule, environment, &targets, &[]).await;
                 Some(Measured { metric: rule.metric.clone(), judged })
             }
             Found::Known { .. } | Found::Unknown { .. } | Found::Absent { .. } => None,

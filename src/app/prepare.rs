@@ -1,6 +1,6 @@
 //! Reading the world and planning: everything that the executor needs, made without a request that changes anything.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
-    cli::RollbackStrategy,
+    cli::{Inputs, RollbackStrategy},
     config::{BlueGreen, Config, Environment, IpType},
-    domain::{ImageReference, InstanceName, Role, RolloutId, Secret, Slot, Strategy},
+    domain::{ImageReference, InstanceName, Role, RolloutId, Slot, Strategy},
     execute::{Emitter, Hands, Happening, Rollout},
     failure::{Failure, FailureKind},
     gate,
@@ -25,7 +25,7 @@ use crate::{
 
 /// What is known once the world has been read: everything that the executor needs.
 pub(super) struct Prepared {
-    pub(super) azure: ResourceManager,
+    pub(super) azure: Arc<ResourceManager>,
     pub(super) bodies: BTreeMap<InstanceName, serde_json::Value>,
     pub(super) plan: Plan,
     pub(super) hands: Hands,
@@ -46,14 +46,14 @@ pub(super) fn instance_words(environment: &Environment) -> String {
 ///
 /// # Errors
 /// A request or configuration failure (exit status 2).
-pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, secrets: &BTreeMap<String, Secret>) -> Result<(), Failure> {
+pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, inputs: &Inputs) -> Result<(), Failure> {
     let configuration = |what: String| {
         Failure::new(FailureKind::Configuration, what, format!("environment {}", environment.name)).meaning("nothing was touched")
     };
     match environment.strategy {
         Strategy::Direct => {}
-        Strategy::BlueGreen => blue_green_fits(config, environment, configuration)?,
-        Strategy::Canary => canary::fits(config, environment, asked, configuration)?,
+        Strategy::BlueGreen => blue_green_fits(config, environment, asked, inputs, configuration)?,
+        Strategy::Canary => canary::fits(config, environment, asked, inputs, configuration)?,
     }
     if environment.container.ip == IpType::None {
         return Err(configuration("`container.ip: none` leaves the health gate nothing to ask, and a gate passes on evidence only".into())
@@ -61,7 +61,7 @@ pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, s
     }
     let Asked::Deploy(_) = asked else { return Ok(()) };
     let named = environment.secrets.iter().map(|name| (name.as_str(), "secrets")).chain(environment.container.secrets());
-    let missing: Vec<(&str, &str)> = named.filter(|(name, _)| !secrets.contains_key(*name)).collect();
+    let missing: Vec<(&str, &str)> = named.filter(|(name, _)| !inputs.container_secrets.contains_key(*name)).collect();
     let Some((first, _)) = missing.first() else { return Ok(()) };
     let named: Vec<String> = missing.iter().map(|(name, by)| format!("{name} is named in `{by}`")).collect();
     let what = format!("{} but not given in the input container-secrets", named.join(", "));
@@ -71,14 +71,23 @@ pub(super) fn check(config: &Config, environment: &Environment, asked: &Asked, s
 }
 
 /// What the blue-green strategy asks of a configuration beside what every strategy does.
-fn blue_green_fits(config: &Config, environment: &Environment, wrong: impl Fn(String) -> Failure) -> Result<(), Failure> {
+fn blue_green_fits(
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    inputs: &Inputs,
+    wrong: impl Fn(String) -> Failure,
+) -> Result<(), Failure> {
     let Some(blue_green) = &environment.blue_green else {
         return Err(wrong("the slots of the blue-green strategy are not configured".into()));
     };
     behind_traffic_manager(environment, &wrong)?;
     match &blue_green.observe {
-        Some(observe) => gate::check(&blue_green::with_health(&observe.rules), config.metrics.as_ref()),
-        None => Ok(()),
+        // Nothing else watches, and nothing keeps anybody from going back.
+        Some(observe) if asked.aim() == Aim::Deploy => {
+            gate::check(&blue_green::with_health(&observe.rules), &wiring::given(config, inputs))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -130,7 +139,7 @@ pub(super) async fn again(
     emitter: &Emitter,
     pace: Pace,
 ) -> Result<Prepared, Failure> {
-    let azure = wiring::azure(session, wiring::on_retry(emitter))?;
+    let azure = Arc::new(wiring::azure(session, wiring::on_retry(emitter))?);
     let work = async {
         match (&environment.blue_green, &environment.canary, asked) {
             (None, None, Asked::Deploy(deploy)) => direct(session, config, environment, deploy, told, emitter, &azure).await,
@@ -150,14 +159,14 @@ pub(super) async fn again(
         signal = cancel.asked() => return Err(cancelled(signal)),
         made = work => made.map_err(untouched)?,
     };
-    let sources = match &config.metrics {
-        Some(metrics) if environment.profile().is_some() => {
+    let sources = match environment.profile() {
+        Some(_) => {
             let observe = environment.blue_green.as_ref().and_then(|blue_green| blue_green.observe.as_ref()).map(|observe| observe.every);
             let abort = environment.canary.as_ref().and_then(|canary| canary.abort.as_ref()).map(|abort| abort.every);
             let every = observe.or(abort).unwrap_or(environment.health.every);
-            Some(gate::Sources::new(metrics, every, session.http.clone(), session.inputs.prometheus_token.clone()).map_err(untouched)?)
+            Some(wiring::sources(session, config, environment, Arc::clone(&azure), every).map_err(untouched)?)
         }
-        Some(_) | None => None,
+        None => None,
     };
     let hands = Hands::new(&observed, sources);
     Ok(Prepared { azure, bodies, plan, hands, image, observed })

@@ -77,6 +77,7 @@ impl Session {
             (Place::Terminal, Intent::Check) => (None, self.inputs.evidence.clone()),
             _ => (self.runner.summary.clone(), Some(self.evidence_path(id))),
         };
+        let page = evidence.as_ref().map(|path| path.with_extension(report::html::EXTENSION));
         let quiet = intent != Intent::CarryOut && self.inputs.format == crate::cli::Format::Json;
         let out: report::terminal::Out = if quiet { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
         let destinations = Destinations {
@@ -85,6 +86,7 @@ impl Session {
             place: self.runner.place,
             summary,
             evidence,
+            page,
             audience,
             github,
             masks: self.inputs.masks.clone(),

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::Session;
 use crate::{
     azure::{ResourceManager, Settings, container_groups::Existence},
-    config::Environment,
+    cli::Inputs,
+    config::{Config, Environment},
     execute::{Emitter, Happening},
     failure::{Failure, FailureKind},
+    gate,
     http::{OnRetry, Retry},
 };
 
@@ -18,6 +20,31 @@ pub(super) fn azure(session: &Session, on_retry: OnRetry) -> Result<ResourceMana
     let settings =
         Settings { resource_manager: inputs.resource_manager.clone(), authority_host: inputs.authority_host.clone(), subscription, login };
     Ok(ResourceManager::new(session.http.clone(), settings, on_retry)?)
+}
+
+/// What rules and checks can be read with.
+pub(super) fn given<'a>(config: &'a Config, inputs: &'a Inputs) -> gate::Given<'a> {
+    gate::Given {
+        metrics: config.metrics.as_ref(),
+        prometheus_token: inputs.prometheus_token.as_ref(),
+        database: config.database,
+        database_url: inputs.database_url.as_ref(),
+    }
+}
+
+/// Where the numbers of an environment's rules come from, read `every` so long. Sends nothing yet.
+///
+/// # Errors
+/// When a token cannot be sent.
+pub(super) fn sources(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    azure: Arc<ResourceManager>,
+    every: Duration,
+) -> Result<gate::Sources, Failure> {
+    let sources = gate::Sources::new(&given(config, &session.inputs), every, session.http.clone())?;
+    Ok(sources.with_azure(azure, &environment.resource_group))
 }
 
 /// Tells the reports of repeated requests.

@@ -48,7 +48,7 @@ pub enum Followed {
     Stopped(Instance),
 }
 
-const PROVIDER: [&str; 3] = ["providers", "Microsoft.ContainerInstance", "containerGroups"];
+pub(super) const PROVIDER: [&str; 3] = ["providers", "Microsoft.ContainerInstance", "containerGroups"];
 
 fn asked(verb: &'static str, group: &str, name: &InstanceName) -> Asked {
     Asked::new(verb, format!("container group {group}/{name}"))
@@ -90,10 +90,19 @@ pub async fn resource_group_exists(rm: &ResourceManager, group: &str) -> Result<
 /// # Errors
 /// Any [`AzureError`] of a read.
 pub async fn get(rm: &ResourceManager, group: &str, name: &InstanceName) -> Result<Option<Instance>, AzureError> {
+    let nonsense = |why| AzureError::Nonsense { asked: asked("read", group, name), why };
+    body(rm, group, name).await?.map(|body| wire::instance(&body).map_err(nonsense)).transpose()
+}
+
+/// The container group as Azure's GET shows it, where it exists.
+///
+/// # Errors
+/// Any [`AzureError`] of a read.
+pub(super) async fn body(rm: &ResourceManager, group: &str, name: &InstanceName) -> Result<Option<Value>, AzureError> {
     let asked = asked("read", group, name);
     let answer = rm.read(&asked, &url(rm, group, name)?).await?;
     match answer.status {
-        200..=299 => instance(&asked, &answer).map(Some),
+        200..=299 => json(&asked, &answer).map(Some),
         404 => Ok(None),
         _ => Err(refused(&asked, &answer)),
     }

@@ -1,4 +1,4 @@
-//! Azure Resource Manager: login, container groups, Traffic Manager, its errors.
+//! Azure Resource Manager: login, container groups, their metrics, Traffic Manager, its errors.
 //! Does what it is told and says what it found; decides nothing.
 
 /// Container groups: read, write, delete, logs.
@@ -7,6 +7,8 @@ pub mod container_groups;
 pub mod definition;
 mod error;
 mod login;
+/// What Azure Monitor knows of a container group.
+pub mod monitor;
 /// The checked way to set any property of Microsoft's schema. Pure.
 pub mod passthrough;
 mod resource_manager;

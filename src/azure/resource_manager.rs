@@ -7,7 +7,7 @@ use azure_core::{
     credentials::TokenCredential,
     error::ErrorKind,
     http::{
-        ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Transport,
+        ClientOptions, Context, HttpClient, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Transport,
         headers::{HeaderName, Headers},
         policies::auth::BearerTokenAuthorizationPolicy,
     },
@@ -114,10 +114,21 @@ impl ResourceManager {
         let Settings { resource_manager, authority_host, subscription, login } = settings;
         let credential =
             login::credential(login, &authority_host, &http).map_err(|error| AzureError::Login { why: printable(&error.to_string()) })?;
+        Ok(Self::over(Arc::new(http), credential, resource_manager, subscription, on_retry))
+    }
+
+    /// A client that sends its requests over `transport`, with tokens of `credential`.
+    pub(crate) fn over(
+        transport: Arc<dyn HttpClient>,
+        credential: Arc<dyn TokenCredential>,
+        resource_manager: Url,
+        subscription: String,
+        on_retry: OnRetry,
+    ) -> Self {
         let scope = format!("{}/.default", resource_manager.as_str().trim_end_matches('/'));
         let bearer = BearerTokenAuthorizationPolicy::new(credential.clone(), vec![scope.clone()]);
         let options = ClientOptions {
-            transport: Some(Transport::new(Arc::new(http))),
+            transport: Some(Transport::new(transport)),
             // Retries are this module's own: only it knows which request may be sent again without looking first.
             retry: RetryOptions::none(),
             ..ClientOptions::default()
@@ -130,7 +141,7 @@ impl ResourceManager {
             vec![Arc::new(bearer)],
             None,
         );
-        Ok(Self { base: resource_manager, subscription, scope, credential, pipeline, on_retry })
+        Self { base: resource_manager, subscription, scope, credential, pipeline, on_retry }
     }
 
     /// The subscription.

@@ -74,7 +74,7 @@ pub const INPUTS: [Input; 29] = [
     secret("status-page-token", "STATUS_PAGE_TOKEN", "Token of the status page's API."),
     open("status-page-url", "https://api.statuspage.io", "", "Base of the status page's API."),
     secret("prometheus-token", "PROMETHEUS_TOKEN", "Bearer token, or user:password, for Prometheus."),
-    secret("database-url", "DATABASE_URL", "PostgreSQL connection string for the rules that ask the database."),
+    secret("database-url", "DATABASE_URL", "PostgreSQL connection string for the rules and checks that ask the database."),
     secret("azure-access-token", "AZURE_ACCESS_TOKEN", "An access token for Resource Manager, fetched elsewhere."),
     open("output-format", "text", "", "Of `plan` and `status`: `text` or `json`."),
     open("color", "auto", "", "`auto`, `always` or `never`."),

@@ -43,6 +43,8 @@ pub enum Command {
     Diagnose,
     /// Derive verdicts again from evidence.
     Replay,
+    /// Make the HTML page of evidence.
+    Report,
     /// Print the configuration's JSON Schema.
     Schema,
     /// Check a configuration.
@@ -63,7 +65,7 @@ pub enum RollbackStrategy {
 }
 
 /// Every command, its word, and what it does.
-pub const COMMANDS: [(Command, &str, &str); 15] = [
+pub const COMMANDS: [(Command, &str, &str); 16] = [
     (Command::Auto, "auto", "Pick the command from GitHub's event (default)"),
     (Command::Deploy, "deploy", "Deploy a version to an environment"),
     (Command::Rollback, "rollback", "Go back to the version before"),
@@ -75,6 +77,7 @@ pub const COMMANDS: [(Command, &str, &str); 15] = [
     (Command::Status, "status", "Show what runs where"),
     (Command::Diagnose, "diagnose", "Find out what is wrong in an environment"),
     (Command::Replay, "replay", "Check an evidence file's chain and derive its verdicts again"),
+    (Command::Report, "report", "Make the HTML page of a release from its evidence file, beside it"),
     (Command::Schema, "schema", "Print the JSON Schema of deploy.yml (or of the evidence: `schema evidence`)"),
     (Command::Validate, "validate", "Check a deploy.yml and show what it says"),
     (Command::Resume, "resume", "Finish or make safe what an earlier run left"),
@@ -168,6 +171,8 @@ pub struct Inputs {
     pub status_page: Url,
     /// `prometheus-token`.
     pub prometheus_token: Option<Secret>,
+    /// The address of the database that rules and checks ask; not read yet, where nothing asks it may be any.
+    pub database_url: Option<Secret>,
     /// `output-format`.
     pub format: Format,
     /// `color`.
@@ -276,7 +281,7 @@ pub fn command_line() -> Clap {
             Command::Completions => {
                 sub.arg(Arg::new("words").value_name("SHELL").required(true).value_parser(PossibleValuesParser::new(SHELLS)))
             }
-            Command::Replay => sub.arg(Arg::new("words").value_name("FILE").required(true)),
+            Command::Replay | Command::Report => sub.arg(Arg::new("words").value_name("FILE").required(true)),
             Command::Schema => {
                 sub.arg(Arg::new("words").value_name("WHAT").value_parser(PossibleValuesParser::new(["config", "evidence"])))
             }
@@ -479,8 +484,8 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
     }
     let (pagerduty_key, status_page_token) =
         (source.one_line_secret("pagerduty-routing-key")?, source.one_line_secret("status-page-token")?);
-    // A later scenario uses it; it is masked already.
     let database_url = source.secret("database-url");
+    let database_passwords = database_url.iter().flat_map(crate::gate::passwords).map(|password| ("database-url".to_owned(), password));
     let prometheus_token = source.one_line_secret("prometheus-token")?;
     let mut named: Vec<(String, Secret)> = container_secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect();
     let known = [
@@ -491,12 +496,13 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
         ("pagerduty-routing-key", pagerduty_key.clone()),
         ("status-page-token", status_page_token.clone()),
         ("prometheus-token", prometheus_token.clone()),
-        ("database-url", database_url),
+        ("database-url", database_url.clone()),
         ("azure-client-secret", azure.secret.clone()),
         ("azure-access-token", azure.token.clone()),
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", azure.oidc.as_ref().map(|(_, token)| token.clone())),
     ];
     named.extend(known.into_iter().filter_map(|(name, secret)| Some((name.to_owned(), secret?))));
+    named.extend(database_passwords);
     let mut masks = Masks::default();
     named.iter().for_each(|(_, secret)| masks.add(secret));
     let unmaskable = named.iter().filter(|(_, secret)| secret.expose().trim().chars().count() < crate::domain::SHORTEST);
@@ -521,6 +527,7 @@ fn typed(source: &Source<'_>, command: Command, process: Process, positional: Op
         status_page_token,
         status_page: source.url("status-page-url")?,
         prometheus_token,
+        database_url,
         format: source.choice("output-format", &[("text", Format::Text), ("json", Format::Json)])?.unwrap_or(Format::Text),
         color: source.choice("color", &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)])?.unwrap_or(Color::Auto),
         evidence: source.value("evidence")?.map(PathBuf::from),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Preflight, ProfileConfig, Rule};
+use super::{Preflight, ProfileConfig, Quantity, Rule};
 use crate::domain::{InstanceName, Share};
 
 /// What the canary strategy needs.
@@ -83,14 +85,41 @@ pub enum OnBreach {
 }
 
 /// What must hold at the end of stabilization.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Verify {
     /// Paths that must answer 2xx.
     pub smoke: Vec<String>,
-    /// Names of SQL checks.
-    pub sql: Vec<String>,
-    /// Names of query checks.
-    pub metrics: Vec<String>,
+    /// Numbers that must be right.
+    pub checks: Vec<FinalCheck>,
+}
+
+/// A number that must be right at the end of stabilization (runbook Scenario 3, Step 5: "Final Checks").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FinalCheck {
+    /// Its name, as configured.
+    pub name: String,
+    /// Who is asked what.
+    pub ask: Ask,
+}
+
+/// Who is asked what, and which number is right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Ask {
+    /// The database: the number must not be 0.
+    Sql {
+        /// The statement, which only reads.
+        query: String,
+    },
+    /// The Prometheus server: the number must be within the bounds.
+    Metric {
+        /// In PromQL.
+        query: String,
+        /// Not above this.
+        max: Option<Quantity>,
+        /// Not below this.
+        min: Option<Quantity>,
+    },
 }
 
 /// A step of a staged rollback.

@@ -12,10 +12,11 @@ mod reference;
 mod rules;
 mod schema;
 mod shape;
+mod sql;
 mod surface;
 mod tree;
 
-pub use canary::{Abort, Canary, OnBreach, Phase, Stabilize, Staged, Verify};
+pub use canary::{Abort, Ask, Canary, FinalCheck, OnBreach, Phase, Stabilize, Staged, Verify};
 pub use container::{
     Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
     Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,

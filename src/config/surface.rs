@@ -153,7 +153,12 @@ const METRICS: Shape = Section(&[
     key("min-requests", Default("50"), Whole(1, 1_000_000), "Fewer requests than this in the window count as no data for rates."),
 ]);
 
-const DATABASE: Shape = Section(&[key("connections", Default("20"), Whole(1, 100_000), "The pool's size.")]);
+const DATABASE: Shape = Section(&[key(
+    "connections",
+    Default("20"),
+    Whole(1, 100_000),
+    "The pool's size; a server that takes no further connection counts as this many.",
+)]);
 
 const NOTIFY: Shape = Section(&[
     key(
@@ -236,8 +241,13 @@ const ENVIRONMENT: Shape = Section(&[
         Optional,
         Section(&[
             key("stable", Required, Shape::Form(Form::InstanceStem), "Stable instances are called this and `-1`, `-2`, …"),
-            key("count", Default("3"), Whole(1, 100), "How many stable instances run."),
-            key("active", Default("2"), Whole(1, 100), "How many of them take traffic."),
+            key(
+                "count",
+                Default("3"),
+                Whole(1, 198),
+                "How many stable instances run. With the two that are tried, a profile has at most 200 endpoints.",
+            ),
+            key("active", Default("2"), Whole(1, 198), "How many of them take traffic."),
             key("canary", Required, FORM_INSTANCE, "The canary."),
             key("old", Optional, FORM_INSTANCE, "The instance of a staged rollback."),
         ]),
@@ -331,22 +341,27 @@ const STABILIZE: Shape = Section(&[
         Optional,
         OrOff(&Section(&[
             key("smoke", Optional, List(&FORM_PATH), "Paths that must answer 2xx."),
-            key("sql", Optional, Map("a check's name", &Text), "Queries that must return a non-zero number."),
+            key(
+                "sql",
+                Optional,
+                Map("a check's name", &Text),
+                "SQL that only reads and must yield one number that is not 0 (input `database-url`).",
+            ),
             key(
                 "metrics",
                 Optional,
                 Map(
                     "a check's name",
                     &Section(&[
-                        key("query", Required, Text, "PromQL."),
+                        key("query", Required, Text, "PromQL; `$instances` are those that serve everyone."),
                         key("max", Optional, Bound, "Not above this."),
                         key("min", Optional, Bound, "Not below this."),
                     ]),
                 ),
-                "Queries whose value must be within a bound.",
+                "Queries that must yield one number within their bounds; they need `metrics.prometheus`.",
             ),
         ])),
-        "What must hold at the end.",
+        "What must hold at the end: one that is wrong takes the release back, one that brings no number holds it.",
     ),
 ]);
 

@@ -116,6 +116,7 @@ fn people(hands: &Hands, execution: &Execution<'_>) -> People {
         | Step::DrainInstances { .. }
         | Step::CheckBaseline { .. }
         | Step::Phase { .. }
+        | Step::FinalChecks { .. }
         | Step::MarkPromoted { .. }
         | Step::Together { .. }
         | Step::MarkStable { .. } => false,

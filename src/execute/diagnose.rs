@@ -150,7 +150,8 @@ fn behind_traffic_manager(
     environment: &Environment,
 ) -> (&'static str, Vec<String>, Option<String>) {
     let group = &environment.resource_group;
-    let profile = environment.blue_green.as_ref().map_or("", |blue_green| blue_green.profile.name.as_str());
+    let blue_green = environment.blue_green.as_ref().map(|blue_green| blue_green.profile.name.as_str());
+    let profile = blue_green.or_else(|| environment.canary.as_ref().map(|canary| canary.profile.name.as_str())).unwrap_or_default();
     let upper = environment.name.as_str().to_uppercase();
     let fix = "Investigate it locally, fix the code or the database, and run the workflow again".to_owned();
     let causes = vec![

@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    changes::Changes,
     config::{Preflight, Rule},
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
-    gate::{Judgement, Sample, Settings},
+    gate::{Checked, Judgement, Sample, Settings},
     observe::{AzureEvent, Instance, MonitorStatus, Observed, preflight::Facts},
     plan::{Aim, Plan, Side, Slice, Step, preflight::Checklist},
 };
@@ -40,6 +41,11 @@ pub enum Happening {
         observed: Box<Observed>,
         /// What will be done.
         plan: Plan,
+    },
+    /// What is new in the version was looked up; no step waits for it.
+    ChangesListed {
+        /// What is new.
+        changes: Changes,
     },
     /// The checklist before a release was gone through. Nothing has been changed yet.
     Preflight {
@@ -96,6 +102,13 @@ pub enum Happening {
         url: String,
         /// What came.
         result: HttpResult,
+    },
+    /// One final check: what was asked, what came, and what that says.
+    FinalCheck {
+        /// Its place in the plan.
+        step: usize,
+        /// The check and its number.
+        checked: Checked,
     },
     /// Everyone is sent to one endpoint from now on, as Traffic Manager acknowledges.
     TrafficSwitched {

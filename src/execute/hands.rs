@@ -49,6 +49,7 @@ impl Touched {
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
             | Step::Phase { .. }
+            | Step::FinalChecks { .. }
             | Step::Observe { .. } => self,
         }
     }

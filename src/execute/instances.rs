@@ -78,6 +78,7 @@ pub(super) async fn perform(index: usize, step: &Step, watcher: &mut Watcher, ex
         | Step::DrainInstances { .. }
         | Step::CheckBaseline { .. }
         | Step::Phase { .. }
+        | Step::FinalChecks { .. }
         | Step::Together { .. } => {
             Err(Failure::new(FailureKind::Internal, format!("this step is not one of a single instance: {step}"), "this run"))
         }

@@ -12,6 +12,7 @@ mod shares;
 mod smoke;
 mod take_back;
 mod traffic;
+mod verify;
 mod watch;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -221,6 +222,7 @@ async fn perform(index: usize, step: &Step, hands: &mut Hands, execution: &Execu
             };
             watch::phase(index, &watch, step_back.as_deref(), hands, execution).await
         }
+        Step::FinalChecks { on, checks } => verify::verify(index, on, checks, hands, execution).await,
         Step::Together { lanes } => together(index, lanes, &mut hands.watcher, execution).await,
     }
 }

@@ -226,7 +226,7 @@ pub(super) fn unchanged(before: &Profile, now: &Profile, execution: &Execution<'
 /// Where an instance is probed and read: its own address.
 pub(super) fn address(instance: &InstanceName, hands: &Hands, execution: &Execution<'_>) -> Option<gate::Target> {
     let ip = hands.ips.get(instance)?;
-    Some(gate::Target { host: ip.clone(), port: execution.environment.container.port })
+    Some(gate::Target { instance: instance.clone(), host: ip.clone(), port: execution.environment.container.port })
 }
 
 /// Waits until requests arrive at `to` and hardly any at `from`: the profile's monitor says Online, the instances' own request

@@ -60,3 +60,34 @@ pub async fn changes(client: &Client, base: &str, head: &str, repository: Option
     }
     Ok(Changes::of(&commits, total, base, repository))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{changes::Group, domain::Secret};
+
+    #[tokio::test]
+    async fn page_after_page_is_read_oldest_first_and_no_more_than_that() {
+        let world = sandbox::World::start(sandbox::Options::quick()).await.expect("a world on loopback");
+        let first = world.head();
+        for number in 0..620 {
+            let _ = world.commit(&format!("fix: number {number} (#{number})"));
+        }
+        // The crate's own client chooses how TLS is done.
+        let _ = crate::http::client();
+        let authority = std::fs::read(world.ca_file()).expect("the world's authority");
+        let trusted = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+        let http = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().expect("a client");
+        let token = Secret::new(world.info()["github-token"].as_str().expect("a token").to_owned());
+        let base = world.urls().github_api.parse().expect("a URL");
+        let client = Client::new(http, base, token, "nextgen-market/nextgen-market".into());
+        let changes = changes(&client, &first, "main", Some("https://github.com/o/r".into())).await.expect("compared");
+        let read: Vec<u64> = changes.changes.iter().filter_map(|change| change.pull_request).collect();
+        assert_eq!((read.len(), read.first(), changes.more), (200, Some(&0), 420));
+        assert!(changes.groups().all(|(group, _)| group == Group::Fixes));
+        let asked = world.requests().iter().filter(|request| request.path.contains("/compare/")).count();
+        assert_eq!(asked, PAGES);
+        let unknown = super::changes(&client, "v0.0.1", "main", None).await.expect_err("no such tag");
+        assert!(unknown.to_string().contains("404"), "{unknown}");
+    }
+}

@@ -25,6 +25,8 @@ pub mod pulls;
 pub mod refs;
 /// Releases that were asked for.
 pub mod release_requests;
+/// Releases and their notes.
+pub mod releases;
 /// Workflow runs: whether one is over.
 pub mod runs;
 /// Making a release's tag, and starting a workflow on it.

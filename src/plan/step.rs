@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::Rule,
+    config::{FinalCheck, Rule},
     domain::{InstanceName, Share, Slot},
 };
 
@@ -153,6 +153,13 @@ pub enum Step {
         /// Where a breach of the phase's own rules steps back to, where that is not 0%.
         step_back: Option<Box<StepBack>>,
     },
+    /// Ask for numbers that must be right once everyone is on the new version.
+    FinalChecks {
+        /// The instances that serve everyone: `$instances` of a query.
+        on: Vec<InstanceName>,
+        /// The checks.
+        checks: Vec<FinalCheck>,
+    },
     /// Write on the instance that its version has passed every phase: from here on the way is forward.
     MarkPromoted {
         /// Which.
@@ -238,6 +245,7 @@ impl Step {
             | Self::DrainInstances { .. }
             | Self::CheckBaseline { .. }
             | Self::Phase { .. }
+            | Self::FinalChecks { .. }
             | Self::MarkPromoted { .. }
             | Self::Switch { back_to: None, .. }
             | Self::CreateProfile { .. }
@@ -275,6 +283,7 @@ impl Step {
             | Self::DrainInstances { .. }
             | Self::CheckBaseline { .. }
             | Self::Phase { .. }
+            | Self::FinalChecks { .. }
             | Self::Observe { .. } => false,
         }
     }
@@ -304,6 +313,9 @@ impl std::fmt::Display for Step {
             }
             Self::CheckBaseline { on, .. } => write!(f, "Read the rules once on {}", names(on)),
             Self::Phase { on, share, for_seconds, .. } => write!(f, "Watch {} at {share} for {}", names(on), span(*for_seconds)),
+            Self::FinalChecks { checks, .. } => {
+                write!(f, "Final checks: {}", checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", "))
+            }
             Self::MarkPromoted { instance } => write!(f, "Mark {instance} promoted"),
             Self::Together { lanes } => {
                 let lanes: Vec<String> =

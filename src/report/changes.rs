@@ -92,3 +92,91 @@ pub fn slack(changes: &Changes, most: usize, room: usize) -> Vec<String> {
     }
     lines
 }
+
+/// A list in groups as HTML, all of them.
+pub(super) fn html(changes: &Changes) -> String {
+    let mut list = String::new();
+    for (group, all) in changes.groups() {
+        let _ = writeln!(list, "<h3>{}</h3>\n<ul>", group.title());
+        for change in all {
+            let (name, url) = match change.pull_request {
+                Some(number) => (format!("#{number}"), changes.pull_request_url(number)),
+                None => (change.sha.short().to_owned(), changes.commit_url(&change.sha)),
+            };
+            let link = super::html::link(&name, url.as_deref());
+            let _ = writeln!(list, "<li>{} <small>{link}</small></li>", text::html(&words(change)));
+        }
+        list.push_str("</ul>\n");
+    }
+    if let Some(more) = more(changes.changes.len(), changes) {
+        let _ = writeln!(list, "<p>{more}</p>");
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::changes::Commit;
+
+    fn changes(messages: &[String]) -> Changes {
+        let commits: Vec<Commit> = messages
+            .iter()
+            .enumerate()
+            .map(|(number, message)| Commit { sha: format!("{number:040x}").parse().expect("a sha"), message: message.clone(), parents: 1 })
+            .collect();
+        Changes::of(&commits, commits.len() as u64, "v0.9.5", Some("https://github.com/nextgen/market".into()))
+    }
+
+    fn example() -> Changes {
+        let messages = [
+            "feat(invoice): Invoice DDD architecture (#118)",
+            "feat: Resiliency patterns (circuit breaker, bulkhead) (#121)",
+            "fix(api)!: Idempotency for state-changing APIs\n\nBREAKING CHANGE: a key is required",
+            "perf(cache): Redis caching with tag-based invalidation",
+            "chore(deps): bump tokio (#130)",
+            "<!channel> @team *bold* [x](https://evil.example) <script>alert(1)</script> | cell",
+        ];
+        changes(&messages.map(str::to_owned))
+    }
+
+    #[test]
+    fn each_display_lists_them_in_its_own_way() {
+        let all = [markdown(&example(), 30), slack(&example(), 10, 2000).join("\n"), html(&example())];
+        insta::assert_snapshot!(all.join("\n---\n"));
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let many: Vec<String> = (0..50).map(|number| format!("feat: number {number}")).collect();
+        let many = changes(&many);
+        assert!(markdown(&many, 20).ends_with("*and 30 more changes*\n\n"));
+        assert_eq!(slack(&many, 10, 2000).last().map(String::as_str), Some("and 40 more changes"));
+        assert_eq!(slack(&many, 10, 30), ["✓ number 0", "✓ number 1", "and 48 more changes"]);
+        assert_eq!(
+            (slack(&changes(&[]), 10, 100), markdown(&changes(&[]), 9)),
+            (vec!["no commit is new".to_owned()], "Nothing: no commit is new.\n\n".to_owned())
+        );
+        assert_eq!(slack(&changes(&["chore: a".to_owned()]), 10, 100), ["✓ a"]);
+    }
+
+    proptest! {
+        #[test]
+        fn strangers_write_no_link_mention_or_markup(given in prop::collection::vec("(feat: |fix: )?[<>&|@#*_`\\[\\]()!a: \"'/]{0,60}", 0..5)) {
+            let changes = changes(&given);
+            // Every `<` of Slack's is our own link's; every tag of HTML's one of ours.
+            for line in slack(&changes, 10, 3000) {
+                prop_assert_eq!(line.matches('<').count(), line.matches("<https://github.com/nextgen/market/").count(), "{}", line);
+            }
+            let shown = html(&changes);
+            let tags = ["<h3>", "</h3>", "<ul>", "</ul>", "<li>", "</li>", "<small>", "</small>", "<a href=\"https://github.com/", "</a>", "<p>", "</p>"];
+            prop_assert_eq!(shown.matches('<').count(), tags.iter().map(|tag| shown.matches(tag).count()).sum::<usize>(), "{}", shown);
+            for line in markdown(&changes, 30).lines().filter(|line| line.starts_with("- ")) {
+                let bare = line.replace("\\[", "").replace("\\]", "");
+                prop_assert!(bare.matches("](").count() <= 1 && !line.contains('<'), "{}", line);
+            }
+        }
+    }
+}

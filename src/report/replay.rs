@@ -11,9 +11,12 @@ use crate::{
     config::{NoData, Preflight, Rule},
     execute::{Event, Happening, HttpResult, StepEnd, Until},
     failure::{Failure, FailureKind},
-    gate::{Chance, Conclusion, Gate, Judgement, Sample, Settings, Verdict},
+    gate::{Chance, Checked, Conclusion, Gate, Judgement, Sample, Settings, Verdict},
     observe::preflight::Facts,
-    plan::preflight::{self, Checklist, Row},
+    plan::{
+        Step,
+        preflight::{self, Checklist, Row},
+    },
 };
 
 /// What a file says, once every verdict in it has been derived again.
@@ -62,6 +65,8 @@ struct Replay {
     /// Answers of the step that runs.
     probes: Vec<Answer>,
     smoke: Vec<Answer>,
+    /// Final checks of the step that runs.
+    checks: Vec<Verdict>,
 }
 
 /// A watch under way.
@@ -141,6 +146,7 @@ impl Replay {
             }
             Happening::StepStarted { .. } => {
                 self.probes.clear();
+                self.checks.clear();
                 self.smoke.clear();
             }
             Happening::Probe { url, result, .. } => {
@@ -150,6 +156,16 @@ impl Replay {
             Happening::Smoke { url, result, .. } => {
                 self.smoke.push(Answer::of(result));
                 self.answered(line.at, url, result);
+            }
+            Happening::FinalCheck { checked, .. } => {
+                let Checked { check, asked, reading, took_ms, .. } = checked.clone();
+                let derived = Checked::new(&check, asked, reading, took_ms);
+                if derived.verdict != checked.verdict {
+                    return differs(checked.verdict.to_string(), format!("{}: {derived}", derived.verdict));
+                }
+                self.checks.push(derived.verdict);
+                self.verdicts += 1;
+                self.told.push((line.at, format!("{}: final check {derived}", derived.verdict)));
             }
             Happening::WatchStarted { step, rules, settings, until } => {
                 let stepped_back = self.watch.take_if(|watch| watch.step == *step).is_some_and(|watch| watch.stepped_back);
@@ -177,6 +193,7 @@ impl Replay {
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
             | Happening::TrafficShared { .. }
+            | Happening::ChangesListed { .. }
             | Happening::WatchExtended { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }
@@ -274,6 +291,26 @@ impl Replay {
             Some(Answer::Bad) if *end == StepEnd::Done => return Err((said, "a smoke test was not good".into())),
             Some(Answer::Good | Answer::Bad) | None => {}
         }
+        let planned = match self.story.plan.as_ref().and_then(|plan| plan.steps.get(step)) {
+            Some(Step::FinalChecks { checks, .. }) => checks.len(),
+            Some(_) | None => self.checks.len(),
+        };
+        if *end == StepEnd::Done && planned != self.checks.len() {
+            return Err((said, format!("{} of {planned} final checks were made", self.checks.len())));
+        }
+        if let Some(wanted) = final_checks(&self.checks) {
+            // What ended the step from outside (a signal, say) is told instead.
+            let follows = match end {
+                StepEnd::Done => wanted.is_none(),
+                StepEnd::Failed { failure: Failure { kind, .. } } => {
+                    !matches!(kind, FailureKind::Breach | FailureKind::NoEvidence) || wanted == Some(*kind)
+                }
+            };
+            if !follows {
+                let all: Vec<String> = self.checks.iter().map(ToString::to_string).collect();
+                return Err((said, format!("its final checks: {}", all.join(", "))));
+            }
+        }
         let Some(watch) = self.watch.take_if(|watch| watch.step == step) else { return Ok(()) };
         let conclusion = watch.gate.conclude();
         let follows = watch.comes_to(end);
@@ -285,6 +322,18 @@ impl Replay {
         self.told.push((at, words));
         Ok(())
     }
+}
+
+/// How a step whose final checks said this must have failed; `Some(None)`: it must be done, `None`: there were none.
+fn final_checks(verdicts: &[Verdict]) -> Option<Option<FailureKind>> {
+    if verdicts.is_empty() {
+        return None;
+    }
+    Some(match verdicts {
+        _ if verdicts.contains(&Verdict::Breach) => Some(FailureKind::Breach),
+        _ if verdicts.iter().all(|verdict| *verdict == Verdict::Pass) => None,
+        _ => Some(FailureKind::NoEvidence),
+    })
 }
 
 /// Whether both say the same. How well chance explains something comes from logarithms, whose last bit differs from one

@@ -11,6 +11,7 @@ use crate::{
     domain::{Masks, Outcome},
     execute::{Event, Happening, Rollout, StepEnd},
     failure::Failure,
+    gate::Verdict,
     observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
     plan::{Aim, Plan, Step, preflight::RowState},
     runner::{Annotation, Annotations, Place, escape_data, log_safe},
@@ -199,6 +200,16 @@ impl Terminal {
                 let _ = path;
                 self.line(at, &format!("  GET {url} {said} ({}){excerpt}", story::duration(result.latency_ms)));
             }
+            Happening::FinalCheck { checked, .. } => {
+                let style = match checked.verdict {
+                    Verdict::Pass => GREEN,
+                    Verdict::Breach => RED,
+                    Verdict::TooLittleData | Verdict::SourceError | Verdict::Stale => YELLOW,
+                };
+                let said = self.styled(style, &checked.to_string());
+                self.line(at, &format!("  {said} ({})", story::duration(checked.took_ms)));
+                self.line(at, &format!("    {}", checked.asked));
+            }
             Happening::Claimed { lock } => self.line(at, &format!("claimed: {lock}")),
             Happening::TrafficSwitched { to, took_ms, .. } => {
                 let text = format!("  100% to {} ({}), acknowledged after {}", to.slot, to.instance, story::duration(*took_ms));
@@ -223,6 +234,10 @@ impl Terminal {
                 self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
+            Happening::ChangesListed { changes } => {
+                let all = u64::try_from(changes.changes.len()).unwrap_or(u64::MAX).saturating_add(changes.more);
+                self.line(at, &format!("  new since {}: {all} changes", changes.since));
+            }
             Happening::WatchExtended { most, lacking, .. } => {
                 self.line(at, &format!("  not enough to go on: extended, by {most} ticks at most: {}", lacking.join("; ")));
             }
@@ -282,6 +297,9 @@ impl Terminal {
         let headline = story::headline(story);
         let text = self.styled(style, &format!("{headline}  ({})", story::duration(duration_ms)));
         self.line(at, &text);
+        if let Some(page) = &story.page {
+            self.line(at, &format!("the whole of it on one page: {page}"));
+        }
         if let Some(failure) = failure {
             self.line(at, &failure.to_string());
             self.annotate(Annotation::Error, &headline, &failure.to_string());
@@ -324,6 +342,9 @@ fn details(step: &Step) -> String {
             let back = step_back.as_ref().map_or_else(String::new, |back| format!("\n       a breach takes it back to {}", back.share));
             let abort = if abort.is_empty() { String::new() } else { format!("\n       at once to 0%: {}", words(abort)) };
             format!(", every {every_seconds} s: {}{back}{abort}", words(rules))
+        }
+        Step::FinalChecks { checks, .. } => {
+            checks.iter().map(|check| format!("\n       {}", super::watching::final_check(check))).collect()
         }
         Step::CreateInstance { .. }
         | Step::KeepInstance { .. }

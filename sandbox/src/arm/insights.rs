@@ -128,6 +128,14 @@ pub(crate) fn metrics(shared: &Shared, call: &Call, key: &Key) -> Reply {
     };
     let behaviour = afflicted::behaviour(shared, &azure, key, &group.version());
     let started = started(shared, group);
+    // The one dimension there is. A group here has one container, so that asking for it changes no number.
+    let by_container = call.query("$filter").is_some_and(|filter| filter.to_ascii_lowercase().contains("containername"));
+    let container = group.body.pointer("/properties/containers/0/name").cloned().unwrap_or_default();
+    let dimensions = if by_container {
+        json!([{"name": {"value": "containername", "localizedValue": "containername"}, "value": container}])
+    } else {
+        json!([])
+    };
     let value: Vec<Value> = query
         .metrics
         .iter()
@@ -143,7 +151,7 @@ pub(crate) fn metrics(shared: &Shared, call: &Call, key: &Key) -> Reply {
                     key.group(), key.name()
                 ),
                 "type": "Microsoft.Insights/metrics", "name": {"value": name, "localizedValue": words}, "displayDescription": description,
-                "unit": unit, "timeseries": [{"metadatavalues": [], "data": data}], "errorCode": "Success",
+                "unit": unit, "timeseries": [{"metadatavalues": dimensions, "data": data}], "errorCode": "Success",
             })
         })
         .collect();
@@ -215,6 +223,14 @@ mod tests {
             assert!(last["timeStamp"].as_str().unwrap().ends_with(":00Z"), "{last}");
             assert!(data[0].get("average").is_none(), "there was no instance yet: {}", data[0]);
         }
+    }
+
+    #[tokio::test]
+    async fn containers_are_told_apart_where_that_is_asked() {
+        let world = world(Duration::ZERO).await;
+        let (_, answer) = ask(&world, "&metricnames=MemoryUsage&$filter=containerName%20eq%20%27*%27");
+        let series = &answer["value"][0]["timeseries"][0];
+        assert_eq!(series["metadatavalues"][0]["value"], json!("prod-stable-1"), "{series}");
     }
 
     #[tokio::test]

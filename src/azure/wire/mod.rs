@@ -21,7 +21,9 @@ macro_rules! tolerant {
 }
 
 mod container_group;
+mod metrics;
 mod profile;
 
 pub(super) use container_group::instance;
+pub(super) use metrics::{CPU, MEMORY, given, minutes};
 pub(super) use profile::profile;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{blue_green::default_profile, is_off, kebab, preflight, rules, strategy, text, texts, time, whole};
 use crate::{
     config::{
-        Abort, Bound, Canary, OnBreach, Phase, Problem, ProfileConfig, Quantity, Rule, Stabilize, Staged, Verify,
-        tree::{Node, Place},
+        Abort, Ask, Bound, Canary, FinalCheck, OnBreach, Phase, Problem, ProfileConfig, Quantity, Rule, Stabilize, Staged, Verify, sql,
+        tree::{Key, Node, Place},
     },
     domain::{EnvironmentName, InstanceName, Share, Strategy},
 };
@@ -136,10 +136,6 @@ fn stabilize(node: Option<&Node>) -> Option<Stabilize> {
     }
     let find = |name: &str| node.and_then(|node| node.get(name));
     let verify = find("verify").filter(|node| !is_off(node));
-    let names = |name: &str| {
-        let entries = verify.and_then(|verify| verify.get(name)).map_or(&[][..], Node::entries);
-        entries.iter().map(|(key, _)| key.name.clone()).collect()
-    };
     // Runbook Scenario 3, Step 5: "Error Rate < 0.1% required, Latency p99 < 500ms required".
     Some(Stabilize {
         duration: time(node, "for", 30 * 60),
@@ -149,8 +145,59 @@ fn stabilize(node: Option<&Node>) -> Option<Stabilize> {
             Some("instant") => OnBreach::Instant,
             _ => OnBreach::Staged,
         },
-        verify: Verify { smoke: texts(verify.and_then(|verify| verify.get("smoke"))), sql: names("sql"), metrics: names("metrics") },
+        verify: Verify { smoke: texts(verify.and_then(|verify| verify.get("smoke"))), checks: final_checks(verify) },
     })
+}
+
+/// The entries of one kind of check.
+fn entries<'a>(verify: Option<&'a Node>, kind: &str) -> &'a [(Key, Node)] {
+    verify.and_then(|verify| verify.get(kind)).map_or(&[][..], Node::entries)
+}
+
+/// The checks by SQL, then those by PromQL, each in the file's order.
+fn final_checks(verify: Option<&Node>) -> Vec<FinalCheck> {
+    let sql = entries(verify, "sql").iter().filter_map(|(key, node)| {
+        let ask = Ask::Sql { query: node.text()?.to_owned() };
+        Some(FinalCheck { name: key.name.clone(), ask })
+    });
+    let metrics = entries(verify, "metrics").iter().filter_map(|(key, node)| {
+        let bound = |name: &str| node.get(name).and_then(Node::text).and_then(rules::quantity);
+        let ask = Ask::Metric { query: text(node, "query")?, max: bound("max"), min: bound("min") };
+        Some(FinalCheck { name: key.name.clone(), ask })
+    });
+    sql.chain(metrics).collect()
+}
+
+/// What is wrong with the final checks of an environment: each must be able to hold and to fail, and only read.
+pub(super) fn check_verify(environment: &Node, sources: &rules::Context, problems: &mut Vec<Problem>) {
+    let verify = environment.get("stabilize").and_then(|stabilize| stabilize.get("verify"));
+    for (key, node) in entries(verify, "sql") {
+        if let Some(why) = sources.without_database() {
+            problems.push(Problem::at(key.place, format!("check `{}` has no number: {why}", key.name)));
+        }
+        if let Some(Err(why)) = node.text().map(sql::reads) {
+            problems.push(Problem::at(node.place, format!("check `{}`: {why}", key.name)));
+        }
+    }
+    for (key, node) in entries(verify, "metrics") {
+        let mut wrong = |place, what: String| problems.push(Problem::at(place, format!("check `{}` {what}", key.name)));
+        if let Some(why) = sources.without_queries() {
+            wrong(key.place, format!("has no number: {why}"));
+        }
+        if let Some(query) = node.get("query")
+            && let Some(why) = query.text().and_then(rules::wrong_placeholder)
+        {
+            wrong(query.place, format!("has a query that cannot be asked: {why}"));
+        }
+        let bound = |name: &str| node.get(name).and_then(Node::text).and_then(rules::quantity);
+        match (bound("max"), bound("min")) {
+            (None, None) => wrong(key.place, "has no bound: give it max or min".into()),
+            (Some(max), Some(min)) if min.value > max.value => {
+                wrong(key.place, format!("can never hold: nothing is at least {min} and at most {max}"))
+            }
+            (Some(_), Some(_) | None) | (None, Some(_)) => {}
+        }
+    }
 }
 
 /// The shares of a staged rollback (runbook "Staged Rollback": 25, 50, 100%, five minutes each).

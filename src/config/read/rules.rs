@@ -109,7 +109,7 @@ fn bound(name: &str, text: &str) -> Option<Bound> {
 }
 
 /// `1%` is a ratio, `2000ms` a time, `18` a number.
-fn quantity(text: &str) -> Option<Quantity> {
+pub(super) fn quantity(text: &str) -> Option<Quantity> {
     if text.ends_with('%') {
         return Some(Quantity::ratio(text.parse::<Share>().ok()?.ratio()));
     }
@@ -158,10 +158,8 @@ impl Context {
             if let Err(error) = key.name.parse::<MetricName>() {
                 problems.push(Problem::at(key.place, error.to_string()));
             }
-            if let Some(unknown) = query.text().and_then(unknown_placeholder) {
-                let hint = nearest(&unknown, ["instances", "window"].into_iter())
-                    .map_or_else(|| "; there are $instances and $window".to_owned(), |nearest| format!("; did you mean `${nearest}`?"));
-                problems.push(Problem::at(query.place, format!("`${unknown}` means nothing in a query{hint}")));
+            if let Some(why) = query.text().and_then(wrong_placeholder) {
+                problems.push(Problem::at(query.place, why));
             }
         }
         let queries = queries.iter().map(|(key, _)| key.name.clone()).collect();
@@ -176,6 +174,30 @@ impl Context {
         }
         Self { source, queries, pool: database(root.get("database")).map(|database| database.connections) }
     }
+}
+
+impl Context {
+    /// Why there is no database to ask.
+    pub(super) fn without_database(&self) -> Option<&'static str> {
+        self.pool.is_none().then_some("it is SQL, and `database` is off")
+    }
+
+    /// Why there is no server to ask in PromQL.
+    pub(super) fn without_queries(&self) -> Option<&'static str> {
+        match self.source {
+            Source::Prometheus => None,
+            Source::Scrape => Some("it is a query, and queries need `metrics.prometheus`"),
+            Source::Off(_) => Some("it is a query, and `metrics` is off"),
+        }
+    }
+}
+
+/// What is wrong with the placeholders of a query.
+pub(super) fn wrong_placeholder(query: &str) -> Option<String> {
+    let unknown = unknown_placeholder(query)?;
+    let hint = nearest(&unknown, ["instances", "window"].into_iter())
+        .map_or_else(|| "; there are $instances and $window".to_owned(), |nearest| format!("; did you mean `${nearest}`?"));
+    Some(format!("`${unknown}` means nothing in a query{hint}"))
 }
 
 /// The first `$word` of a query that is not filled in.
@@ -327,6 +349,9 @@ fn impossible(metric: &MetricName, kind: MetricKind, bound: Bound, beside: Besid
         (MetricKind::SuccessRate | MetricKind::ErrorRate, Bound::Min(min)) if min.value <= 0.0 => never("no rate is below 0%".into()),
         (MetricKind::LatencyP99, Bound::Max(max)) if max.value <= 0.0 => {
             Some(format!("rule `{metric}` can never pass: every answer takes time"))
+        }
+        (MetricKind::DatabaseConnections, Bound::MaxOfBaseline(_) | Bound::MinOfBaseline(_)) => {
+            Some(format!("rule `{metric}` compares with stable instances, and all use the same database; give it max"))
         }
         (MetricKind::DatabaseConnections, Bound::Max(max)) => match context.pool {
             Some(pool) if max.value >= f64::from(pool) => never(format!("the pool has {pool} connections (`database.connections`)")),

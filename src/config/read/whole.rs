@@ -1,7 +1,7 @@
 //! What only the whole of a `deploy.yml` can tell: sums, orders, contradictions. Reports problems; produces no data.
 
 use super::{
-    is_off, json, preflight,
+    canary, is_off, json, preflight,
     rules::{self, Context},
     strategy, when,
 };
@@ -43,6 +43,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         preflight::check(environment, problems);
         volumes(environment.get("container"), problems);
         rules::check(&key.name, environment, &context, problems);
+        canary::check_verify(environment, &context, problems);
     }
     volumes(root.get("container"), problems);
 }

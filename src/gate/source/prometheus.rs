@@ -102,6 +102,24 @@ impl Prometheus {
         Ok(Self { http, api, base: base.to_string(), login, metrics: metrics.clone(), patience, counted })
     }
 
+    /// The one number that a query of a person yields, asked of `targets` where it names `$instances`; and the query as asked.
+    pub(super) async fn number(&self, query: &str, targets: &[Target], window: Duration) -> (String, Reading) {
+        let filled = query::filled(query, targets, window);
+        let answers = BTreeMap::from([(filled.clone(), self.ask(&filled).await)]);
+        let spans = Spans { window, total: window };
+        let asked = Subjected { subject: Subject::New, targets, spans, answers: &answers };
+        let reading = match asked.answer(query, window) {
+            Ok([]) => Reading::NoData { why: "the answer is empty: where nothing means none, write (… or vector(0))".into() },
+            Ok(_) | Err(_) => asked.number(query, window, MetricKind::Configured).map_or_else(|lacking| lacking, Reading::plain),
+        };
+        (format!("{filled} at {}", self.base), reading)
+    }
+
+    /// Whether it is asked for `metric`: there is a query for it.
+    pub(super) fn has(&self, metric: &MetricName) -> bool {
+        query::of(metric, &self.metrics).is_some()
+    }
+
     /// Asks for everything that is wanted, all at once; one slow query is given up alone.
     pub(super) async fn read(&self, wants: &[Want], new: &[Target], baseline: &[Target], spans: Spans) -> Vec<Sample> {
         let subjects = [(Subject::New, new), (Subject::Baseline, baseline)];

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn target(host: &str, port: u16) -> Target {
-        Target { host: host.into(), port }
+        Target { instance: "a".parse().expect("a name"), host: host.into(), port }
     }
 
     #[test]

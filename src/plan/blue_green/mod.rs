@@ -254,6 +254,7 @@ impl<'a> World<'a> {
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
             | Step::Phase { .. }
+            | Step::FinalChecks { .. }
             | Step::MarkPromoted { .. }
             | Step::Together { .. }
             | Step::MarkStable { .. } => 0,

@@ -92,6 +92,7 @@ impl Model {
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
             | Step::Phase { .. }
+            | Step::FinalChecks { .. }
             | Step::MarkPromoted { .. }
             | Step::Together { .. } => return Err(TestCaseError::fail(format!("not a step of this strategy: {step}"))),
         }

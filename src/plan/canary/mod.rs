@@ -23,6 +23,9 @@ use crate::{
     observe::{EndpointState, Instance, Observed, Profile, Provisioning, same_host},
 };
 
+/// How long the question of a final check may take, in seconds.
+const CHECK_LIMIT_SECONDS: u64 = 15;
+
 /// Probes of a version that runs already: it answers at once or it is not well.
 const PROBES: u32 = 3;
 
@@ -247,6 +250,7 @@ impl<'a> World<'a> {
             Step::Smoke { paths, .. } => self.environment.health.timeout.as_secs() * paths.len() as u64,
             Step::VerifyShares { .. } | Step::DrainInstances { .. } => ttl + self.environment.margin().as_secs(),
             Step::Phase { for_seconds, .. } => whole(*for_seconds),
+            Step::FinalChecks { checks, .. } => CHECK_LIMIT_SECONDS * checks.len() as u64,
             Step::Together { lanes } => lanes.iter().map(|lane| lane.iter().map(|step| self.limit(step)).sum()).max().unwrap_or(0),
             Step::DeleteInstance { .. }
             | Step::KeepInstance { .. }
@@ -413,6 +417,11 @@ impl<'a> World<'a> {
         }
         if let (Some(url), false) = (url, paths.is_empty()) {
             steps.push(Step::Smoke { target: SmokeTarget::Url(url), paths });
+        }
+        if let (Afterwards::Stabilized, Some(stabilize)) = (afterwards, &self.canary.stabilize)
+            && !stabilize.verify.checks.is_empty()
+        {
+            steps.push(Step::FinalChecks { on: active.to_vec(), checks: stabilize.verify.checks.clone() });
         }
         let marks = self.canary.stable.iter().map(|stable| vec![Step::MarkStable { instance: stable.clone() }]);
         steps.push(Step::Together { lanes: marks.collect() });
@@ -742,6 +751,29 @@ pub fn promote(world: &World<'_>, wanted: &Wanted<'_>, notices: Vec<String>) -> 
     steps.push(Step::MarkPromoted { instance: candidate.clone() });
     steps.extend(world.replace(candidate, wanted, Afterwards::Stabilized));
     Ok(world.plan(Aim::Promote, Some(wanted.image.clone()), candidate, steps, notices))
+}
+
+/// Refuses a plan with shares that no weights can make, before anything of it is carried out.
+///
+/// # Errors
+/// Which shares, and why.
+pub fn can_be_set(plan: &Plan) -> Result<(), Failure> {
+    let shared = plan.steps.iter().flat_map(|step| match step {
+        Step::Shift { profile, to, back_to, .. } => {
+            std::iter::once((profile, to)).chain(back_to.iter().map(|back| (profile, back))).collect::<Vec<_>>()
+        }
+        Step::Phase { step_back: Some(back), .. } => vec![(&back.profile, &back.to)],
+        _ => Vec::new(),
+    });
+    for (profile, to) in shared {
+        let asked: Vec<Share> = to.iter().map(|slice| slice.share).collect();
+        crate::domain::weights(&asked).map_err(|error| {
+            Failure::new(FailureKind::Configuration, error.to_string(), format!("Traffic Manager profile {profile}"))
+                .meaning("nothing was touched")
+                .next("ask for a larger share in `phases`, or let fewer stable instances have the rest: `stable`")
+        })?;
+    }
+    Ok(())
 }
 
 /// A plan without steps.

@@ -111,7 +111,8 @@ impl Model {
             | Step::VerifyShares { .. }
             | Step::DrainInstances { .. }
             | Step::CheckBaseline { .. }
-            | Step::Phase { .. } => {}
+            | Step::Phase { .. }
+            | Step::FinalChecks { .. } => {}
             Step::CreateProfile { .. } | Step::Switch { .. } | Step::VerifyTraffic { .. } | Step::Drain { .. } | Step::Observe { .. } => {
                 return Err(TestCaseError::fail(format!("not a step of this strategy: {step}")));
             }
@@ -238,7 +239,8 @@ fn image(version: &str) -> ImageReference {
 
 fn environment() -> Environment {
     let text = "version: 1\napplication: shop\nimage: ghcr.io/a/b\nazure: {location: westeurope}\nenvironments:\n  prod:\n    url: https://p.example\n    \
-                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n";
+                instances: {stable: prod-stable, canary: prod-canary-1, old: prod-old-1}\n    traffic-manager: {profile: tm-prod}\n    preflight: off\n    \
+                stabilize: {verify: {sql: {invoices: SELECT count(*) FROM invoices}}}\n";
     let mut config = config::parse(text, "deploy.yml").expect("a configuration");
     config.environments.remove(&"prod".parse().expect("a name")).expect("prod")
 }
@@ -277,6 +279,27 @@ fn going_back_after_the_release_brings_the_old_version_in_beside() {
     let mut served = true;
     model.all(&staged.steps, &mut served).expect("no invariant is broken");
     assert_eq!((model.served_by(), model.instances.len()), (vec![NEW], 3));
+}
+
+#[test]
+fn shares_that_no_weights_make_are_refused_before_anything_is_done() {
+    let with = |ppm| {
+        let mut environment = environment();
+        let canary = environment.canary.as_mut().expect("a canary");
+        canary.phases[0].share = Share::from_ppm(ppm).expect("a share");
+        let model = usual();
+        let (rollout, image, observed) = ("prod-1-1".parse().expect("an id"), image(NEW), model.observed());
+        let comparisons: BTreeMap<InstanceName, Comparison> =
+            model.instances.keys().map(|name| (name.parse().expect("a name"), Comparison::InPlace(vec!["image".into()]))).collect();
+        let canary = environment.canary.as_ref().expect("a canary");
+        let world = World { rollout: &rollout, environment: &environment, canary, observed: &observed, repository: &image.repository };
+        let wanted = Wanted { image: &image, comparisons: &comparisons };
+        can_be_set(&super::deploy(&world, &wanted, Vec::new()).expect("a plan"))
+    };
+    assert_eq!(with(500), Ok(()), "0.05 % beside two is 1 of 2001");
+    let refused = with(100).expect_err("0.01 %");
+    assert_eq!((refused.kind, refused.consequence.as_str()), (FailureKind::Configuration, "nothing was touched"));
+    assert!(refused.what.contains("0.01%"), "{}", refused.what);
 }
 
 fn any_model() -> impl proptest::strategy::Strategy<Value = Model> {

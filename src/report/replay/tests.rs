@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    config::{Bound, NoData, Quantity, Rule},
+    config::{Ask, Bound, FinalCheck, NoData, Quantity, Rule},
     domain::Share,
     gate::{Basis, Counts, Reading, Settings, Subject},
 };
@@ -214,4 +214,41 @@ fn what_is_trusted_is_done_once_each_rule_has_passed() {
     assert!(looked(&[9, 9], None).is_err(), "it is red already");
     assert!(looked(&[9], None).is_err(), "it never passed");
     assert!(looked(&[0], Some(FailureKind::Breach)).is_err(), "it passed");
+}
+
+/// A final check by SQL that brought `reading`, as the executor tells it.
+fn final_check(reading: Reading) -> Checked {
+    let check = FinalCheck { name: "invoices".into(), ask: Ask::Sql { query: "SELECT 1".into() } };
+    Checked::new(&check, "SELECT 1".into(), reading, 1)
+}
+
+fn checks(checked: &[Checked], kind: Option<FailureKind>) -> Vec<Line> {
+    let told = checked.iter().map(|checked| Happening::FinalCheck { step: 4, checked: checked.clone() });
+    lines(std::iter::once(Happening::StepStarted { step: 4 }).chain(told).chain([ended(kind)]).collect())
+}
+
+#[test]
+fn final_checks_are_judged_again_and_hold_their_step_to_it() {
+    let (right, wrong) = (final_check(Reading::plain(3.0)), final_check(Reading::plain(0.0)));
+    let unknown = final_check(Reading::Failed { why: "nobody answers".into() });
+    let good = replay(&checks(&[right.clone(), right.clone()], None)).expect("honest");
+    assert_eq!((good.verdicts, good.told[0].1.as_str()), (2, "pass: final check invoices: 3 (not 0)"));
+    for (all, kind) in [
+        (vec![right.clone(), wrong.clone(), unknown.clone()], Some(FailureKind::Breach)),
+        (vec![right.clone(), unknown.clone()], Some(FailureKind::NoEvidence)),
+        (vec![right.clone()], Some(FailureKind::Cancelled)),
+    ] {
+        assert!(replay(&checks(&all, kind)).is_ok(), "{kind:?}");
+    }
+    let pretended = Checked { verdict: Verdict::Pass, ..wrong.clone() };
+    for (all, kind) in [
+        (vec![right.clone(), wrong.clone()], None),
+        (vec![right.clone(), unknown.clone()], None),
+        (vec![right.clone()], Some(FailureKind::Breach)),
+        (vec![wrong], Some(FailureKind::NoEvidence)),
+        (vec![unknown], Some(FailureKind::Breach)),
+        (vec![right, pretended], None),
+    ] {
+        assert!(replay(&checks(&all, kind)).is_err(), "{kind:?}");
+    }
 }

@@ -37,7 +37,7 @@ impl App {
 }
 
 fn target() -> Target {
-    Target { host: "10.0.0.4".into(), port: 3000 }
+    Target { instance: "a".parse().expect("a name"), host: "10.0.0.4".into(), port: 3000 }
 }
 
 fn rule(metric: &str, bound: Bound) -> Rule {
@@ -225,7 +225,7 @@ fn a_page_that_fails_once_loses_nothing() {
 #[test]
 fn endpoints_are_taken_together() {
     let mut watch = Watch::new();
-    let other = Target { host: "fe80::9".into(), port: 80 };
+    let other = Target { instance: "a".parse().expect("a name"), host: "fe80::9".into(), port: 80 };
     let mut app = App::default();
     for second in [0, 10] {
         watch.saw(second, &app.page());
@@ -237,7 +237,7 @@ fn endpoints_are_taken_together() {
     assert_eq!(samples[0].reading, Reading::value(0.01, Basis::Counts { window: counts(200, 2), total: counts(200, 2) }));
     assert_eq!(samples[0].query, "error-rate of requests_total in 60 s at http://10.0.0.4:3000/metrics, http://[fe80::9]:80/metrics");
     // One that nobody could look at leaves the whole unknown.
-    let unseen = Target { host: "10.0.0.5".into(), port: 3000 };
+    let unseen = Target { instance: "a".parse().expect("a name"), host: "10.0.0.5".into(), port: 3000 };
     let samples = watch.scrape.samples(&wants(&rules()), &[target(), unseen], &[]);
     assert!(matches!(samples[0].reading, Reading::Failed { .. }));
 }

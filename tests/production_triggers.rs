@@ -1,0 +1,201 @@
+//! What ends a release to production, at each share: the runbook's triggers, numbers that cannot be had, an Azure that fails, a
+//! person who changes the weights. Each ends in the state that the runbook names, and people meet no more of it than their share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
+mod common;
+#[path = "common/production.rs"]
+mod production;
+
+use std::time::Duration;
+
+use common::{binary, changes, run};
+use futures::{StreamExt as _, stream};
+use production::{
+    BEFORE, CANARY, GROUP, NOW, PROFILE, all_of, canary_has, decide, people, push_tag, serves, shares, stable_shares, usual, versions,
+    world,
+};
+use sandbox::{
+    Behaviour, Fault, Finished, RunSpec, Seen, Who, World,
+    behaviour::Health,
+    fault::{Switch, Times},
+    runner,
+};
+
+/// Worlds at a time.
+const AT_ONCE: usize = 6;
+
+/// The runbook's phases.
+const SHARES: [u64; 4] = [5, 25, 50, 100];
+
+/// What people meet of a version beyond its share is what resolvers remember and what chance does: so many times the share.
+const BEYOND: f64 = 1.6;
+
+/// What happens once the canary has a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// "Error rate > 1.0% for 2 consecutive checks".
+    Errors,
+    /// "Latency p99 > 2000ms for 3 consecutive checks".
+    Slow,
+    /// "Canary instance health check fails".
+    Unhealthy,
+    /// "Pod crash loop (>2 restarts)".
+    CrashLoop,
+    /// No instance's numbers can be read any more.
+    NoNumbers,
+    /// Azure answers 500 to everything.
+    AzureDown,
+    /// A person sets other weights.
+    Person,
+}
+
+impl Event {
+    async fn happen(self, world: &World) {
+        let new = |behaviour| world.behave(Who::version(NOW), behaviour);
+        let well = Behaviour::default();
+        match self {
+            Self::Errors => new(well.erring(0.2)),
+            Self::Slow => new(well.taking(Duration::from_millis(3000))),
+            Self::Unhealthy => new(well.with_health(Health::Failing)),
+            Self::CrashLoop => world.restarted(GROUP, CANARY, 3),
+            Self::NoNumbers => world.fault(Fault::MetricsDown).await,
+            Self::AzureDown => world.switch(Fault::Arm500, Switch::On, Times::Always).await,
+            Self::Person => {
+                let mut profile = world.profile(GROUP, PROFILE).expect("a profile");
+                for endpoint in profile["properties"]["endpoints"].as_array_mut().expect("endpoints") {
+                    endpoint["properties"]["weight"] = serde_json::json!(7);
+                }
+                world.write_profile(GROUP, PROFILE, &profile).expect("written");
+            }
+        }
+    }
+
+    /// What the summary names.
+    const fn names(self) -> &'static str {
+        match self {
+            Self::Errors => "error-rate",
+            Self::Slow => "latency-p99",
+            Self::Unhealthy => "health",
+            Self::CrashLoop => "restart",
+            Self::NoNumbers => "503",
+            Self::AzureDown => "az network traffic-manager",
+            Self::Person => "weight",
+        }
+    }
+}
+
+/// A release in which `event` happens once the canary has `share` percent.
+async fn released(event: Event, share: u64) -> (World, Finished, Seen) {
+    let world = world().await;
+    usual(&world).await;
+    let load = people(&world).await;
+    let mut running = runner::spawn(&world, binary(), &push_tag(&world)).expect("started");
+    tokio::select! {
+        () = world.until_profile(GROUP, PROFILE, |profile| canary_has(profile, share)) => {}
+        ended = running.ended() => ended.expect("its end"),
+    }
+    event.happen(&world).await;
+    let done = running.finish(runner::Echo::Off).await.expect("its end");
+    (world, done, load.stop().await)
+}
+
+fn ending(done: &Finished) -> (Option<i32>, &str) {
+    (done.code, done.outputs.get("outcome").map_or("", String::as_str))
+}
+
+/// What is wrong after a trigger of the runbook's.
+fn wrong_after_trigger(event: Event, share: u64, world: &World, done: &Finished, seen: &Seen) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if ending(done) != (Some(1), "rolled-back") {
+        wrong.push(format!("{:?}", ending(done)));
+    }
+    if (versions(world), shares(world)) != (all_of(BEFORE), stable_shares()) {
+        wrong.push(format!("{:?} {:?}", versions(world), shares(world)));
+    }
+    if !done.summary.contains(event.names()) || !done.summary.contains("traffic was safe again") {
+        wrong.push(format!("the summary does not say why: {}", done.summary));
+    }
+    // Traffic first, in one request; then the instance.
+    let changed = changes(world);
+    if !changed.ends_with(&[format!("PUT {PROFILE}"), format!("DELETE {CANARY}")]) {
+        wrong.push(format!("{changed:?}"));
+    }
+    if seen.total.failures != seen.version(NOW).failures {
+        wrong.push(format!("others than the new version's own answers failed: {:?}", seen.failed));
+    }
+    // Requests are far below 2^52.
+    #[expect(clippy::cast_precision_loss, reason = "requests of seconds")]
+    let met = seen.version(NOW).requests as f64 / seen.total.requests as f64;
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let most = share as f64 / 100.0 * BEYOND;
+    if met > most {
+        wrong.push(format!("{:.1} % of people met it, at {share} %", met * 100.0));
+    }
+    wrong
+}
+
+/// "If ANY of these occur: delete canary instance, keep stable at 100%", at each share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_trigger_takes_the_canary_back_at_each_share() {
+    let cases =
+        [Event::Errors, Event::Slow, Event::Unhealthy, Event::CrashLoop].into_iter().flat_map(|event| SHARES.map(|share| (event, share)));
+    let wrong: Vec<String> = stream::iter(cases)
+        .map(|(event, share)| async move {
+            let (world, done, seen) = released(event, share).await;
+            let wrong = wrong_after_trigger(event, share, &world, &done, &seen);
+            (!wrong.is_empty()).then(|| format!("{event:?} at {share} %: {}\n{}", wrong.join("; "), done.stdout))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|wrong| async { wrong })
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// No data is never good news, and no reason to throw a version away either: it stays at its share, and a person decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_numbers_it_is_held_at_each_share() {
+    for share in SHARES {
+        let (world, done, seen) = released(Event::NoNumbers, share).await;
+        assert_eq!(ending(&done), (Some(3), "held"), "at {share} %: {}", done.stdout);
+        assert!(done.summary.contains(Event::NoNumbers.names()), "at {share} %: {}", done.summary);
+        let profile = world.profile(GROUP, PROFILE).expect("a profile");
+        assert!(canary_has(&profile, share), "at {share} %: {profile}");
+        assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
+    }
+}
+
+/// Azure fails for good: nobody notices, the run says what to do by hand, and the next one makes it good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_azure_that_fails_at_each_share_is_left_to_a_person_and_made_good_later() {
+    for share in SHARES {
+        let (world, done, seen) = released(Event::AzureDown, share).await;
+        assert_eq!(done.code, Some(3), "at {share} %: {}", done.stdout);
+        assert!(done.summary.contains(Event::AzureDown.names()), "at {share} %: {}", done.summary);
+        assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
+        serves(&world).unwrap_or_else(|why| panic!("at {share} %: {why}"));
+        world.switch(Fault::Arm500, Switch::Off, Times::Always).await;
+        let load = people(&world).await;
+        let back = run(&world, &decide(&world, &[])).await;
+        assert_eq!(ending(&back), (Some(0), "rolled-back"), "at {share} %: {}", back.stdout);
+        assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()), "at {share} %");
+        let seen = load.stop().await;
+        assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
+    }
+}
+
+/// What a person sets while a phase is watched stays as they set it; the run stops and says what it saw.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_changes_the_weights_is_not_fought_at_each_share() {
+    for share in SHARES {
+        let (world, done, seen) = released(Event::Person, share).await;
+        assert_eq!(done.code, Some(3), "at {share} %: {}", done.stdout);
+        assert!(done.summary.contains(Event::Person.names()), "at {share} %: {}", done.summary);
+        assert!(shares(&world).iter().all(|(_, weight)| *weight == 7), "at {share} %: {:?}", shares(&world));
+        assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
+        let scheduled = RunSpec { event: "schedule".into(), payload: serde_json::json!({"schedule": "*/15 * * * *"}), ..push_tag(&world) };
+        let resumed = run(&world, &scheduled.in_run(77)).await;
+        assert!(shares(&world).iter().all(|(_, weight)| *weight == 7), "a schedule decides for nobody: {}", resumed.stdout);
+    }
+}
