@@ -225,7 +225,8 @@ fn accepted(answer: Answer) -> Result<Option<String>, String> {
 pub fn message(story: &Story) -> Value {
     let headline = story::headline(story);
     if production::is_complete(story) {
-        let blocks = production::complete(story);
+        let mut blocks = production::complete(story);
+        blocks.extend(overridden(story));
         return json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false});
     }
     let mut blocks = vec![json!({"type": "section", "text": mrkdwn(&format!("*{}*", escape(&headline)), SECTION)})];
