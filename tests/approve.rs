@@ -467,10 +467,11 @@ async fn an_issue_made_by_hand_is_none_of_ours() {
     }
     assert!(!tagged(&world));
     // With a status of their own behind it, too: only a program's counts.
-    let (context, url) = ("release/v0.11.0", format!("https://github.com/nextgen-market/nextgen-market/issues/{forged}"));
+    let mark = format!("<!-- deploy-action release v0.11.0 {BEFORE} -->\n");
+    let forged = world.open_issue("mallory", "Release v0.11.0", &mark, &["release-approval"]);
+    let url = format!("https://github.com/nextgen-market/nextgen-market/issues/{forged}");
     let digest = format!("sha256:{} asked for by mallory", "0".repeat(64));
-    world.set_status("mallory", BEFORE, context, "pending", &digest, &url);
-    world.edit_issue(forged, &format!("<!-- deploy-action release v0.11.0 {BEFORE} -->\n"));
+    world.set_status("mallory", BEFORE, "release/v0.11.0", "pending", &digest, &url);
     for person in ["rita", "tom", "olga"] {
         comments(&world, forged, person, "/approve").await;
     }
