@@ -225,6 +225,19 @@ async fn a_version_that_staging_has_not_proved_is_not_asked_for() {
 }
 
 #[tokio::test]
+async fn a_role_that_nobody_holds_is_said_before_anybody_waits() {
+    let world = merged().await;
+    let id = world.comment(PULL, "paula", "/ready-for-prod");
+    let mut spec = with_checklist(&world, RunSpec::comment(&world, "created", id));
+    let from = spec.config.find("        roles:").expect("roles");
+    let to = spec.config.find("        override:").expect("override");
+    spec.config.replace_range(from..to, "");
+    let done = run(&world, &spec).await;
+    assert_eq!((done.code, world.issues().len()), (Some(1), 0), "{}", done.stdout);
+    assert!(said_last(&world, PULL).contains("deploy.yml does not say who is tech-lead"), "{}", said_last(&world, PULL));
+}
+
+#[tokio::test]
 async fn an_apps_token_starts_production_by_the_tag_itself() {
     let world = merged().await;
     world.token_of("nextgen-release[bot]");

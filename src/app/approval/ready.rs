@@ -135,7 +135,7 @@ async fn find(flow: &Flow<'_>, number: u64, given: Option<&str>) -> Result<Resul
         return Ok(Err(vec![format!("it was merged to another branch than {branch}, from which releases are made")]));
     }
     let Some(sha) = pull.merge_commit_sha else { return Ok(Err(vec!["GitHub does not say which commit it was merged as".into()])) };
-    let mut problems = Vec::new();
+    let mut problems = nobody_could(flow);
     let instance = match on_staging(flow, &sha).await? {
         Ok(instance) => Some(instance),
         Err(problem) => {
@@ -159,13 +159,24 @@ async fn find(flow: &Flow<'_>, number: u64, given: Option<&str>) -> Result<Resul
         }
     };
     match (instance, version) {
-        (Some(instance), Some((version, named))) => match (instance.tags.digest.clone(), version.to_string().parse()) {
-            (Some(digest), Ok(image_tag)) => Ok(Ok(Ready { sha, version, image_tag, named, instance, digest, changes, statuses })),
-            (None, _) => Ok(Err(vec!["the instance on staging does not say which image it runs".into()])),
-            (Some(_), Err(_)) => Ok(Err(vec![format!("{version} can be no image's tag")])),
-        },
+        (Some(instance), Some((version, named))) if problems.is_empty() => {
+            match (instance.tags.digest.clone(), version.to_string().parse()) {
+                (Some(digest), Ok(image_tag)) => Ok(Ok(Ready { sha, version, image_tag, named, instance, digest, changes, statuses })),
+                (None, _) => Ok(Err(vec!["the instance on staging does not say which image it runs".into()])),
+                (Some(_), Err(_)) => Ok(Err(vec![format!("{version} can be no image's tag")])),
+            }
+        }
         _ => Ok(Err(problems)),
     }
+}
+
+/// Roles that nobody holds: what waited for them would wait for nothing.
+fn nobody_could(flow: &Flow<'_>) -> Vec<String> {
+    if flow.asked.roles.is_empty() {
+        return vec!["deploy.yml names no role that approves".into()];
+    }
+    let vacant = flow.asked.roles.iter().filter(|role| role.is_vacant());
+    vacant.map(|role| format!("deploy.yml does not say who is {}: give the role `teams` or `users`", role.name)).collect()
 }
 
 /// The instance that is stable on staging, if it runs the commit `sha`; else what runs there, in words.
