@@ -302,10 +302,10 @@ fn unwatched(plan: &Plan, ending: Ending, environment: &Environment) -> Ending {
 fn go_back(plan: &Plan, ending: &Ending, environment: &Environment) -> Option<Pace> {
     let stabilize = environment.canary.as_ref()?.stabilize.as_ref()?;
     let failure = ending.failure.as_ref()?;
-    let is_sick = match failure.kind {
-        FailureKind::Breach | FailureKind::Start | FailureKind::CrashLoop | FailureKind::OutOfMemory | FailureKind::Smoke => true,
-        _ => false,
-    };
+    let is_sick = matches!(
+        failure.kind,
+        FailureKind::Breach | FailureKind::Start | FailureKind::CrashLoop | FailureKind::OutOfMemory | FailureKind::Smoke
+    );
     if plan.aim != Aim::Deploy || !is_sick || !plan.is_everywhere(ending.started) {
         return None;
     }

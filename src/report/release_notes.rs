@@ -109,6 +109,9 @@ fn section(story: &Story, rollout: &Rollout) -> String {
             }
         }
     }
+    for sentence in story.overridden() {
+        let _ = writeln!(section, "- {}", markdown(&crate::text::line(&sentence, 1000)));
+    }
     if let Some(url) = rollout.run_url.as_deref().filter(|url| url.starts_with("https://")) {
         let _ = writeln!(section, "- [Workflow run]({})", url.replace('(', "%28").replace(')', "%29"));
     }

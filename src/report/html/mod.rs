@@ -72,6 +72,10 @@ pub fn render(story: &Story) -> String {
     if let Some(changes) = &story.changes {
         let _ = writeln!(page, "<h2>What is new since {}</h2>\n{}", text(&changes.since), changes::html(changes));
     }
+    if let Some(checklist) = &story.checklist {
+        let rows: Vec<String> = checklist.rows.iter().flat_map(super::preflight::lines).collect();
+        let _ = writeln!(page, "<h2>Checklist</h2>\n<pre>{}</pre>", text(&rows.join("\n")));
+    }
     steps(&mut page, story);
     if let Some(found) = &story.diagnosis {
         diagnosis(&mut page, found);
@@ -125,6 +129,8 @@ fn facts(page: &mut String, story: &Story) {
     if let Some(sha) = story.sha() {
         row("Commit", link(sha.get(..7).unwrap_or(sha), rollout.commit_url.as_deref()));
     }
+    let overridden: Vec<String> = story.overridden().iter().map(|sentence| text(sentence)).collect();
+    row("Overridden", overridden.join("<br />"));
     row("Asked for by", rollout.actor.as_deref().map(text).unwrap_or_default());
     let links = [("Log", &rollout.run_url), ("Dashboard", &rollout.dashboard), ("Docs", &rollout.docs)];
     let links: Vec<String> = links.into_iter().filter_map(|(name, url)| Some(link(name, Some(url.as_ref()?)))).collect();

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SECTION, escape, mrkdwn, target};
+use super::{SECTION, escape, mrkdwn, overridden, target};
 use crate::{
     domain::{Outcome, Strategy},
     plan::{Aim, Step},
@@ -47,6 +47,7 @@ pub(super) fn complete(story: &Story) -> Vec<Value> {
     let lines: Vec<String> = measured.lines().into_iter().map(|(name, value)| format!("{name}: {}", escape(&value))).collect();
     let over = if measured.over.is_empty() { String::new() } else { format!(" (last {})", measured.over) };
     blocks.push(section(&format!("Metrics{over}:\n{}", indented(&lines))));
+    blocks.extend(overridden(story));
     let mut last = vec!["Rollback: Manual dispatch available".to_owned()];
     if let Some(rollout) = &story.rollout {
         let links = [("Logs", "Workflow run", &rollout.run_url), ("Dashboard", "Grafana", &rollout.dashboard)];
