@@ -5,6 +5,8 @@
 
 /// The whole run: wires the parts below together for each command and returns the exit status.
 pub mod app;
+/// The approval flow of a release: commands in comments, how it stands, what the issue shows. Pure.
+pub mod approval;
 /// Azure Resource Manager: login, container groups, long-running operations, its errors.
 pub mod azure;
 /// What is new in a version, from its commits; the version to propose. Pure.

@@ -1,10 +1,11 @@
 //! Event + inputs → what is asked for. Pure: whatever happens at GitHub is a request, or a refusal with its reason.
 
 use crate::{
+    approval::command::{self, Spoken},
     cli::{Command, DryRun, Inputs, RollbackStrategy},
     config::{self, Config, Environment},
     domain::{EnvironmentName, ReleaseVersion, Sha, Strategy, Version},
-    event::{Comment, Dispatch, GitRef, GithubEvent, Push},
+    event::{Comment, CommentedOn, Dispatch, GitRef, GithubEvent, Push},
     failure::{Failure, FailureKind},
 };
 
@@ -27,6 +28,10 @@ pub enum Request {
     PlanPromote(Decision),
     /// Show what runs in an environment, or in all.
     Status(Option<EnvironmentName>),
+    /// Open the approval request of a release.
+    ReadyForProd(ReadyForProd),
+    /// See how release requests stand, and do what follows.
+    Review(Review),
     /// Finish or make safe what an earlier run left.
     Resume,
     /// There is nothing to do, and that is right.
@@ -49,6 +54,28 @@ pub struct Deploy {
     pub git_ref: Option<String>,
     /// Who caused it, where known.
     pub actor: Option<String>,
+}
+
+/// A comment that asks for a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyForProd {
+    /// Where it is to go.
+    pub environment: EnvironmentName,
+    /// The pull request.
+    pub pull_request: u64,
+    /// The comment.
+    pub comment: u64,
+}
+
+/// Release requests that are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Where they are to go.
+    pub environment: EnvironmentName,
+    /// The issue; `None`: every open one.
+    pub issue: Option<u64>,
+    /// The comment that is to be answered, where there is one.
+    pub comment: Option<u64>,
 }
 
 /// What a person decides of an environment.
@@ -116,7 +143,20 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
             })
         }
         Command::Preflight => preflight(explicit(event, context, inputs, config)?, config),
-        Command::ReadyForProd | Command::Approve | Command::Diagnose => Err(not_here(inputs.command.word())),
+        Command::ReadyForProd => match event {
+            Some(GithubEvent::Comment(comment)) => commented(comment, inputs, config),
+            Some(_) | None => Err(refuse(
+                "`ready-for-prod` is asked for by a comment on the merged pull request, and this run is of none",
+                "trigger the workflow by issue_comment, and comment /ready-for-prod on the pull request",
+            )),
+        },
+        Command::Approve => match event {
+            Some(GithubEvent::Comment(comment)) => commented(comment, inputs, config),
+            Some(_) | None => {
+                Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: None, comment: None }))
+            }
+        },
+        Command::Diagnose => Err(not_here(inputs.command.word())),
         Command::Replay | Command::Report | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
         }
@@ -187,7 +227,7 @@ fn automatic(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs,
     match event {
         GithubEvent::Push(push) => pushed(push, inputs, config),
         GithubEvent::Dispatch(dispatch) => dispatched(dispatch, context, inputs, config),
-        GithubEvent::Comment(comment) => commented(comment),
+        GithubEvent::Comment(comment) => commented(comment, inputs, config),
         GithubEvent::Schedule => Ok(Request::Resume),
         GithubEvent::Release { tag, .. } => Err(refuse(
             format!("a release is not a trigger: the push of its tag {} already is", shown(tag)),
@@ -300,14 +340,52 @@ fn dispatched(dispatch: &Dispatch, context: &RunContext, inputs: &Inputs, config
     derive(Some(&GithubEvent::Dispatch(dispatch.clone())), context, &inputs, config)
 }
 
-/// Comments that are commands; anything else people write is none of our business.
-fn commented(comment: &Comment) -> Result<Request, Failure> {
-    let first = comment.body.split_whitespace().next().unwrap_or_default();
-    match first {
-        "/ready-for-prod" | "/approve" | "/reject" | "/override" if comment.action == "created" && comment.body.starts_with('/') => {
-            Err(not_here(first))
+/// Comments that are commands; anything else people write is none of our business. What was edited or deleted may have counted:
+/// how its issue stands is derived anew.
+fn commented(comment: &Comment, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    let nothing = |reason: &str| Ok(Request::Nothing { reason: reason.to_owned() });
+    let is_to_ask = |body: &str| body.split_whitespace().next() == Some("/ready-for-prod");
+    let spoken = |body: &str| command::read(body) != Spoken::Nothing;
+    match (comment.action.as_str(), comment.on, comment.id) {
+        ("created", CommentedOn::PullRequest, Some(id)) if spoken(&comment.body) && is_to_ask(&comment.body) => {
+            let environment = approved_environment(inputs, config)?;
+            Ok(Request::ReadyForProd(ReadyForProd { environment, pull_request: comment.number, comment: id }))
         }
-        _ => Ok(Request::Nothing { reason: "the comment is no command".into() }),
+        ("created", CommentedOn::Issue, Some(id)) if spoken(&comment.body) && !is_to_ask(&comment.body) => Ok(Request::Review(Review {
+            environment: approved_environment(inputs, config)?,
+            issue: Some(comment.number),
+            comment: Some(id),
+        })),
+        ("created", ..) if spoken(&comment.body) => {
+            nothing("/ready-for-prod belongs on a pull request, the other commands on a release issue")
+        }
+        ("edited" | "deleted", CommentedOn::Issue, _) if spoken(&comment.body) || comment.body_before.as_deref().is_some_and(spoken) => {
+            Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: Some(comment.number), comment: None }))
+        }
+        ("edited", CommentedOn::Issue, _) if comment.body_before.is_none() => {
+            Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: Some(comment.number), comment: None }))
+        }
+        _ => nothing("the comment is no command"),
+    }
+}
+
+/// The environment whose releases people approve: the one that is named, else the only one that asks for approvals.
+fn approved_environment(inputs: &Inputs, config: &Config) -> Result<EnvironmentName, Failure> {
+    if let Some(name) = &inputs.environment {
+        return find(name, config).map(|environment| environment.name.clone());
+    }
+    let asks = |environment: &&Environment| {
+        let preflight = environment.canary.as_ref().and_then(|canary| canary.preflight.as_ref());
+        preflight.is_some_and(|preflight| preflight.approvals.is_some())
+    };
+    let found: Vec<&Environment> = config.environments.values().filter(asks).collect();
+    match found.as_slice() {
+        [one] => Ok(one.name.clone()),
+        [] => Err(refuse("no environment asks for approvals", "configure `preflight.approvals` of an environment with `strategy: canary`")),
+        several => {
+            let names: Vec<&str> = several.iter().map(|environment| environment.name.as_str()).collect();
+            Err(refuse(format!("several environments ask for approvals: {}", names.join(", ")), "set the input `environment`"))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod command;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use command::{common, dev, prod, run, serve, staging};
+use command::{approve, common, dev, prod, run, serve, staging};
 
 /// A deployment against a world on loopback: no account, no configuration, no network.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum What {
     Staging(staging::Staging),
     /// A pushed tag `v1.0.0` releases to production, a canary first, while people use it: live
     Prod(prod::Prod),
+    /// The approval flow, from `/ready-for-prod` on a merged pull request to the release's tag, as people comment
+    Approve(approve::Approve),
     /// Keep a world running for other clients (az, SDKs, curl) until stopped
     Serve(serve::Serve),
     /// Run the command with ARGS inside a world where dev runs already, e.g. `cargo sandbox run -- status`
@@ -45,6 +47,7 @@ async fn carry_out(what: What) -> io::Result<ExitCode> {
         What::Dev(dev) => dev::carry_out(&dev).await,
         What::Staging(staging) => staging::carry_out(&staging).await,
         What::Prod(prod) => prod::carry_out(&prod).await,
+        What::Approve(approve) => approve::carry_out(&approve).await,
         What::Serve(serve) => serve::carry_out(&serve).await,
         What::Run(run) => run::carry_out(run).await,
     }

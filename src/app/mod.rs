@@ -1,5 +1,6 @@
 //! The whole run: wires the parts together for each command and returns the exit status. Decides nothing itself.
 
+mod approval;
 mod canary;
 mod carry_out;
 mod claim;
@@ -105,6 +106,8 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),
         Request::PlanPromote(decision) => (Asked::Promote(decision), Intent::Show),
         Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
+        Request::ReadyForProd(asked) => return approval::ready(&session, &config, &asked).await,
+        Request::Review(asked) => return approval::review(&session, &config, &asked).await,
         Request::Resume => return resume::resume(&session, &config).await,
         Request::Nothing { reason } => {
             println!("nothing to do: {reason}");

@@ -10,7 +10,7 @@ use super::{Session, carry_out::Asked, prepare::Prepared, wiring};
 use crate::{
     azure::{ResourceManager, container_groups},
     config::{Approvals, Bound, Canary, Config, Environment, MetricKind, MetricsSource, Preflight, Quantity, Rule, Source},
-    domain::{InstanceName, MetricName, Sha, Slot, Strategy},
+    domain::{InstanceName, MetricName, ReleaseVersion, Sha, Slot, Strategy},
     execute::{Emitter, Happening},
     failure::Failure,
     gate::{self, Gate, Reading, Sample, Settings, Subject, Symptom, Target, Verdict},
@@ -186,7 +186,16 @@ impl Reader<'_> {
     async fn said(&self, client: &github::Client, sha: &Sha, approvals: &Approvals) -> Found<Said> {
         let commit_url = self.session.runner.commit_url(sha.as_str());
         let run = self.session.runner.run_and_attempt().map(|(run, _)| RunId(run));
-        let question = approvals::Question { environment: &self.environment.name, sha, run, approvals, commit_url: commit_url.as_deref() };
+        let version: Option<ReleaseVersion> = self.tag_name().parse().ok();
+        let question = approvals::Question {
+            environment: &self.environment.name,
+            sha,
+            run,
+            approvals,
+            commit_url: commit_url.as_deref(),
+            version: version.as_ref(),
+            digest: self.prepared.image.as_ref().map(|image| &image.digest),
+        };
         Found::of(approvals::read(client, &question).await)
     }
 
@@ -364,7 +373,7 @@ impl Reader<'_> {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is not asked for.
-fn off<T>() -> Found<T> {
+pub(super) fn off<T>() -> Found<T> {
     Found::Absent { why: "it is not asked for".into() }
 }
 
@@ -394,7 +403,7 @@ fn words(symptom: &Symptom) -> String {
 }
 
 /// The environment that stands for staging before `production`: the one of that name, else the only blue-green one.
-fn staging_of<'a>(config: &'a Config, production: &Environment) -> Option<&'a Environment> {
+pub(super) fn staging_of<'a>(config: &'a Config, production: &Environment) -> Option<&'a Environment> {
     let others = || config.environments.values().filter(|environment| environment.name != production.name);
     let named = others().find(|environment| environment.name.as_str() == "staging");
     let mut blue_green = others().filter(|environment| environment.strategy == Strategy::BlueGreen);
@@ -402,7 +411,7 @@ fn staging_of<'a>(config: &'a Config, production: &Environment) -> Option<&'a En
 }
 
 /// The instance that people are sent to.
-async fn live(environment: &Environment, azure: &ResourceManager) -> Found<Option<Instance>> {
+pub(super) async fn live(environment: &Environment, azure: &ResourceManager) -> Found<Option<Instance>> {
     let group = environment.resource_group.as_str();
     let instance =
         async |name: &InstanceName| Found::of(container_groups::get(azure, group, name).await.map_err(|error| Failure::from(error).what));
@@ -426,7 +435,7 @@ async fn live(environment: &Environment, azure: &ResourceManager) -> Found<Optio
     }
 }
 
-fn described(instance: Instance) -> Live {
+pub(super) fn described(instance: Instance) -> Live {
     let symptom = gate::symptom(&instance).map(|symptom| words(&symptom));
     let Instance { name, container, tags, .. } = instance;
     Live {
@@ -442,7 +451,7 @@ fn described(instance: Instance) -> Live {
     }
 }
 
-fn passed(status: commit_statuses::Listed) -> Passed {
+pub(super) fn passed(status: commit_statuses::Listed) -> Passed {
     Passed {
         state: status.state.word().to_owned(),
         description: status.description.unwrap_or_default(),
@@ -452,7 +461,7 @@ fn passed(status: commit_statuses::Listed) -> Passed {
 }
 
 /// The highest p99, in seconds, that staging's watch lets pass.
-fn watched(environment: &Environment) -> Option<f64> {
+pub(super) fn watched(environment: &Environment) -> Option<f64> {
     let observe = environment.blue_green.as_ref()?.observe.as_ref()?;
     let bounds = observe.rules.iter().filter(|rule| MetricKind::of(&rule.metric) == MetricKind::LatencyP99).flat_map(|rule| &rule.bounds);
     let most = bounds.filter_map(|bound| match bound {

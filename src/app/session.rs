@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    fn slack(&self, config: &Config) -> Wired<Destination> {
+    pub(super) fn slack(&self, config: &Config) -> Wired<Destination> {
         let Some(slack) = &config.notify.slack else { return Wired::Off("switched off in deploy.yml") };
         match (&self.inputs.slack_token, &self.inputs.slack_webhook) {
             (Some(token), _) => Wired::To(self.bot(token, &slack.channel)),

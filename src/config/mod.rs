@@ -25,7 +25,9 @@ pub use container::{
 pub(crate) use check::nearest;
 pub use error::{ConfigError, Problem};
 pub use pattern::matches;
-pub use preflight::{AlertSeverity, ApprovalRole, Approvals, Checks, CodeScanning, Preflight, PreflightRule, Source, TagForm, Window};
+pub use preflight::{
+    AlertSeverity, ApprovalRole, Approvals, Checks, CodeScanning, Leave, Preflight, PreflightRule, Source, TagForm, Window,
+};
 pub use read::{load, observe_rules, parse};
 pub use reference::reference;
 pub use rules::{Bound, Database, Factor, MetricKind, Metrics, MetricsSource, NoData, Quantity, Reader, Rule, Unit};

@@ -47,6 +47,22 @@ pub struct Approvals {
     pub roles: Vec<ApprovalRole>,
     /// The roles that may override a failed row.
     pub overrides: Vec<ApprovalRole>,
+    /// Whether one person may fill several roles.
+    pub several_roles: Leave,
+    /// Whether who wrote the change may approve it alone.
+    pub own_changes: Leave,
+    /// The workflow that is started on the tag where the tag's own push starts none: the name of its file.
+    pub workflow: String,
+}
+
+/// Whether something is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leave {
+    /// It is not.
+    Refuse,
+    /// It is.
+    Allow,
 }
 
 /// A role that approves or overrides, and who holds it.

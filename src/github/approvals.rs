@@ -1,12 +1,14 @@
 //! What people said of the release of a commit, read where GitHub itself says who said it and when. One function reads all of it;
 //! what follows is decided elsewhere.
 //!
-//! Two sources are bound to a commit and cannot be edited afterwards:
+//! Three sources are bound to a commit and count only as they were given:
 //! - the environments that this workflow run waited for (GitHub Docs, REST API, "Get the review history for a workflow run"): who
 //!   let the run on. An answer for the environment `prod` counts for whichever role the person holds, one for `prod-ROLE` for that
 //!   role. GitHub does not say when it was given, so the run's beginning stands for it, which is earlier;
 //! - commit statuses (GitHub Docs, REST API, "Commit statuses"): `approval/ROLE` with the state `success` or `failure`, and
-//!   `override/ROW` with `success` and the reason as its description. GitHub writes down who set them.
+//!   `override/ROW` with `success` and the reason as its description. GitHub writes down who set them;
+//! - comments on the issue of the release that was asked for (`release_requests`): `/approve ROLE`, `/reject ROLE why`,
+//!   `/override ROW why`, by people, while the request lasts. What was edited or deleted since does not count.
 //!
 //! Whether somebody holds a role is asked at that moment: by name, or by a team's membership.
 
@@ -16,14 +18,21 @@ use serde::Deserialize;
 
 use super::{
     Client, GithubError,
-    commit_statuses::{self, Listed, State},
+    commit_statuses::{self, Listed, State as Word},
     cut,
+    issues::{self, Author, Comment},
+    people::{self, Access},
+    release_requests::{self, Keepers},
     runs::RunId,
     teams::{self, Membership},
 };
 use crate::{
-    config::{ApprovalRole, Approvals},
-    domain::{EnvironmentName, Sha},
+    approval::{
+        self, Request, State,
+        command::{self, Command, Spoken},
+    },
+    config::{ApprovalRole, Approvals, Leave},
+    domain::{Digest, EnvironmentName, ReleaseVersion, Sha},
     observe::preflight::{Answer, Approval, Override, Said},
 };
 
@@ -40,6 +49,10 @@ pub struct Question<'a> {
     pub approvals: &'a Approvals,
     /// Where the commit is looked at.
     pub commit_url: Option<&'a str>,
+    /// The release, where its tag is a version: what was asked for of another one on the same commit is not said of this.
+    pub version: Option<&'a ReleaseVersion>,
+    /// The image that is released, where it is known: what was asked for of another image is not said of this.
+    pub digest: Option<&'a Digest>,
 }
 
 #[derive(Deserialize)]
@@ -77,15 +90,63 @@ struct Run {
 /// # Errors
 /// What GitHub said, and which permission is missing.
 pub async fn read(client: &Client, question: &Question<'_>) -> Result<Said, GithubError> {
-    let mut reading = Reading { client, question, known: Vec::new(), said: Said::default() };
+    let mut reading = Reading { client, question, known: Vec::new(), accesses: Vec::new(), said: Said::default() };
     if let Some(run) = question.run {
         reading.reviews(run).await?;
     }
+    let statuses = commit_statuses::list(client, question.sha).await?;
+    if let Some(request) = asked_for(client, question, &statuses).await? {
+        match (question.digest, &request.state) {
+            (Some(digest), _) if *digest != request.digest => {
+                let short = |digest: &Digest| digest.as_str().chars().take(19).collect::<String>();
+                let why = format!("people approved the image {}, and {} is another one", short(&request.digest), short(digest));
+                reading.said.unclear.push(why);
+            }
+            (_, State::Over { why }) => reading.said.unclear.push(format!("the request for it is over: {why}")),
+            (_, State::Open | State::Tagged) => {
+                let comments = issues::comments(client, request.issue, request.opened).await?;
+                reading.comments(&request, &comments).await;
+            }
+        }
+    }
     // The newest come first; what was said first is told first.
-    for status in commit_statuses::list(client, question.sha).await?.into_iter().rev() {
+    for status in statuses.into_iter().rev() {
         reading.status(status).await;
     }
+    reading.nobody_alone().await?;
     Ok(reading.said)
+}
+
+/// The release that was asked for, where one was.
+async fn asked_for(client: &Client, question: &Question<'_>, statuses: &[Listed]) -> Result<Option<Request>, GithubError> {
+    let Some(version) = question.version else { return Ok(None) };
+    let context = approval::context(version);
+    if !statuses.iter().any(|status| status.context == context) {
+        return Ok(None);
+    }
+    let keepers = Keepers::of(client).await?;
+    Ok(release_requests::find(statuses, question.sha, version, &keepers))
+}
+
+/// Why a comment that is meant as a command does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unheard {
+    /// It is no command.
+    NoCommand,
+    /// It is not written as one is: how it would be.
+    Misspelt(&'static str),
+    /// A program wrote it.
+    Program,
+    /// It was changed after it was written.
+    Edited,
+    /// It was written before or after the time of the request.
+    OutOfTime,
+    /// Who wrote it may do nothing here: nothing is told to them.
+    Stranger,
+    /// They do not hold the role, or no role, or there is no such role: whoever wrote it has a place in the repository.
+    NotTheirs,
+    /// They hold several roles, and did not say for which.
+    Which(Vec<String>),
 }
 
 struct Reading<'a> {
@@ -93,7 +154,26 @@ struct Reading<'a> {
     question: &'a Question<'a>,
     /// Who was asked for in which team already.
     known: Vec<(String, String, Membership)>,
+    /// What who may do here, as far as it was asked.
+    accesses: Vec<(String, Access)>,
     said: Said,
+}
+
+/// What is said of one comment: nothing where it counts.
+///
+/// # Errors
+/// Why it does not count, and what could not be found out.
+pub async fn hear(client: &Client, question: &Question<'_>, request: &Request, comment: &Comment) -> Result<(), (Unheard, Vec<String>)> {
+    let mut reading = Reading { client, question, known: Vec::new(), accesses: Vec::new(), said: Said::default() };
+    let heard = reading.comment(request, comment).await;
+    heard.map_err(|why| (why, reading.said.unclear))
+}
+
+/// Whether `login` holds any role of the release.
+pub async fn holds_a_role(client: &Client, question: &Question<'_>, login: &str) -> bool {
+    let mut reading = Reading { client, question, known: Vec::new(), accesses: Vec::new(), said: Said::default() };
+    let asked = question.approvals;
+    !reading.held(login, "User", &asked.roles).await.is_empty() || !reading.held(login, "User", &asked.overrides).await.is_empty()
 }
 
 impl Reading<'_> {
@@ -139,6 +219,96 @@ impl Reading<'_> {
         if rest.is_empty() { Some(None) } else { rest.strip_prefix('-').map(Some) }
     }
 
+    /// What was said on the issue of `request`.
+    async fn comments(&mut self, request: &Request, comments: &[Comment]) {
+        for comment in comments {
+            // Why one does not count is told to who wrote it, when they did.
+            let _ = self.comment(request, comment).await;
+        }
+    }
+
+    /// Takes a comment in, or says why it does not count.
+    async fn comment(&mut self, request: &Request, comment: &Comment) -> Result<(), Unheard> {
+        let command = match command::read(comment.body.as_deref().unwrap_or_default()) {
+            Spoken::Command(Command::ReadyForProd { .. }) | Spoken::Nothing => return Err(Unheard::NoCommand),
+            Spoken::Command(command) => Ok(command),
+            Spoken::Misspelt(how) => Err(how),
+        };
+        let by = match comment.author() {
+            Author::Person(login) => login.to_owned(),
+            Author::Program(_) | Author::Nobody => return Err(Unheard::Program),
+            Author::Edited(_) => return Err(Unheard::Edited),
+        };
+        if self.access(&by).await == Access::None {
+            return Err(Unheard::Stranger);
+        }
+        let command = command.map_err(Unheard::Misspelt)?;
+        if comment.created_at < request.opened || comment.created_at >= request.lapses(self.question.approvals.within) {
+            return Err(Unheard::OutOfTime);
+        }
+        let (at, sha, link) = (comment.created_at, self.question.sha.clone(), Some(comment.html_url.clone()));
+        let (named, answer, reason) = match command {
+            Command::Approve { role } => (role, Answer::Approved, String::new()),
+            Command::Reject { role, reason } => (Some(role), Answer::Rejected, reason),
+            Command::Override { row, reason } => {
+                let roles = self.held(&by, "User", &self.question.approvals.overrides).await;
+                let role = roles.into_iter().next().ok_or(Unheard::NotTheirs)?;
+                self.said.overrides.push(Override { row, by, role, reason, at, sha, link });
+                return Ok(());
+            }
+            Command::ReadyForProd { .. } => return Err(Unheard::NoCommand),
+        };
+        let mut roles = self.held(&by, "User", &self.question.approvals.roles).await;
+        if let Some(named) = named {
+            roles.retain(|role| *role == named);
+        }
+        match roles.as_slice() {
+            [] => return Err(Unheard::NotTheirs),
+            [_] => {}
+            [..] => return Err(Unheard::Which(roles)),
+        }
+        let source = format!("comment on issue {}", request.issue);
+        self.said.approvals.push(Approval { by, roles, answer, at, sha, comment: reason, source, link });
+        Ok(())
+    }
+
+    async fn access(&mut self, login: &str) -> Access {
+        if let Some((_, access)) = self.accesses.iter().find(|(who, _)| who == login) {
+            return *access;
+        }
+        let access = match people::access(self.client, login).await {
+            Ok(access) => access,
+            Err(error) => {
+                self.said.unclear.push(format!("what {login} may do here cannot be read: {error}"));
+                Access::None
+            }
+        };
+        self.accesses.push((login.to_owned(), access));
+        access
+    }
+
+    /// Where one person could approve all of it, whoever wrote the change is not that person, unless that is allowed.
+    async fn nobody_alone(&mut self) -> Result<(), GithubError> {
+        let asked = self.question.approvals;
+        let one_is_enough = asked.roles.len() == 1 || asked.several_roles == Leave::Allow;
+        let is_moot = !self.said.approvals.iter().any(|approval| approval.answer == Answer::Approved);
+        if asked.own_changes == Leave::Allow || !one_is_enough || is_moot {
+            return Ok(());
+        }
+        let authors = people::authors(self.client, self.question.sha).await?;
+        let (own, others): (Vec<Approval>, Vec<Approval>) = std::mem::take(&mut self.said.approvals).into_iter().partition(|approval| {
+            approval.answer == Answer::Approved && authors.iter().any(|author| author.eq_ignore_ascii_case(&approval.by))
+        });
+        self.said.approvals = others;
+        for approval in own {
+            let why = format!("{} wrote the change, and who wrote it does not approve it alone", approval.by);
+            if !self.said.unclear.contains(&why) {
+                self.said.unclear.push(why);
+            }
+        }
+        Ok(())
+    }
+
     async fn status(&mut self, status: Listed) {
         let Some(creator) = &status.creator else { return };
         let (login, kind) = (creator.login.clone(), creator.kind.clone());
@@ -146,9 +316,9 @@ impl Reading<'_> {
         let link = self.question.commit_url.map(str::to_owned);
         if let Some(name) = status.context.strip_prefix("approval/") {
             let answer = match status.state {
-                State::Success => Answer::Approved,
-                State::Failure | State::Error => Answer::Rejected,
-                State::Pending => return,
+                Word::Success => Answer::Approved,
+                Word::Failure | Word::Error => Answer::Rejected,
+                Word::Pending => return,
             };
             let Some(role) = self.question.approvals.roles.iter().find(|role| role.name == name).cloned() else { return };
             let roles = self.held(&login, &kind, &[role]).await;
@@ -165,7 +335,7 @@ impl Reading<'_> {
                 });
             }
         } else if let Some(row) = status.context.strip_prefix("override/") {
-            if status.state != State::Success {
+            if status.state != Word::Success {
                 // Taken back.
                 let is_same = |given: &Override| given.row == row && given.by == login;
                 self.said.overrides.retain(|given| !is_same(given));

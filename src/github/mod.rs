@@ -13,18 +13,29 @@ pub mod commit_statuses;
 pub mod compare;
 /// Deployments and their statuses.
 pub mod deployments;
+/// Issues, their comments and reactions.
+pub mod issues;
 /// The lock of an environment: one run at a time.
 pub mod lock;
+/// What somebody may do, and whom a token speaks for.
+pub mod people;
+/// Pull requests.
+pub mod pulls;
 /// Where a commit is, seen from a branch, and how a tag was made.
 pub mod refs;
+/// Releases that were asked for.
+pub mod release_requests;
 /// Releases and their notes.
 pub mod releases;
 /// Workflow runs: whether one is over.
 pub mod runs;
+/// Making a release's tag, and starting a workflow on it.
+pub mod tagging;
 mod teams;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -160,9 +171,9 @@ impl Client {
                 Ok(answer) => match passing(&answer) {
                     Some(after) => (format!("HTTP {}", answer.status()), after),
                     None => {
-                        let status = answer.status();
+                        let (status, date) = (answer.status(), date(&answer));
                         match (answer.bytes().await, repeat) {
-                            (Ok(body), _) => return Ok(Answer { status, body: body.to_vec() }),
+                            (Ok(body), _) => return Ok(Answer { status, date, body: body.to_vec() }),
                             (Err(error), Repeat::UnlessItArrived) => return Err(unreadable(&http::cause(&error))),
                             (Err(error), Repeat::Always) => (http::cause(&error), None),
                         }
@@ -213,6 +224,8 @@ enum Repeat {
 /// A final answer, whatever its status.
 struct Answer {
     status: StatusCode,
+    /// When it was given, by GitHub's clock.
+    date: Option<Timestamp>,
     body: Vec<u8>,
 }
 
@@ -239,6 +252,12 @@ impl Answer {
         };
         GithubError(format!("GitHub answered HTTP {}: {}{advice}", self.status.as_u16(), self.message()))
     }
+}
+
+/// What the header `Date` says (RFC 9110, 6.6.1).
+fn date(answer: &reqwest::Response) -> Option<Timestamp> {
+    let text = answer.headers().get("date")?.to_str().ok()?;
+    jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp())
 }
 
 fn unreadable(why: &str) -> GithubError {

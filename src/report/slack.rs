@@ -121,6 +121,19 @@ pub(super) async fn tell(
     }
 }
 
+/// Sends one message that no rollout stands behind: `text` is mrkdwn, with strangers' texts made harmless already.
+///
+/// # Errors
+/// Why it could not be delivered.
+pub async fn note(client: &reqwest::Client, destination: &Destination, text: &str, masks: &Masks) -> Result<(), String> {
+    let first = text.lines().next().unwrap_or_default();
+    let message = json!({
+        "text": cut(first, SECTION), "blocks": [{"type": "section", "text": mrkdwn(text, SECTION)}], "unfurl_links": false,
+        "unfurl_media": false,
+    });
+    send(client, destination, scrub(message, masks), None).await.map(|_| ())
+}
+
 fn is_canary(story: &Story) -> bool {
     story.rollout.as_ref().is_some_and(|rollout| rollout.strategy == Strategy::Canary)
 }
@@ -212,7 +225,8 @@ fn accepted(answer: Answer) -> Result<Option<String>, String> {
 pub fn message(story: &Story) -> Value {
     let headline = story::headline(story);
     if production::is_complete(story) {
-        let blocks = production::complete(story);
+        let mut blocks = production::complete(story);
+        blocks.extend(overridden(story));
         return json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false});
     }
     let mut blocks = vec![json!({"type": "section", "text": mrkdwn(&format!("*{}*", escape(&headline)), SECTION)})];

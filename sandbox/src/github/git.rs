@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    error, page,
+    error,
     tags::{self, Signature, Tag, TagKind},
 };
 use crate::{
@@ -120,7 +120,17 @@ impl Repository {
         };
         let object = tags::object(name, commit);
         self.refs.insert(format!("refs/tags/{name}"), object.clone());
-        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), signature });
+        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None, signature });
+    }
+
+    /// Somebody removed a tag.
+    pub(crate) fn remove_tag(&mut self, name: &str) {
+        self.refs.remove(&format!("refs/tags/{name}"));
+    }
+
+    /// What the annotated tag `name` says.
+    pub(crate) fn tag_message(&self, name: &str) -> Option<String> {
+        self.tags.get(self.refs.get(&format!("refs/tags/{name}"))?)?.message.clone()
     }
 
     /// Whether there is a tag of this name.
@@ -203,6 +213,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
         },
         (&Method::POST, ["trees"]) => create_tree(shared, git, &body),
         (&Method::POST, ["commits"]) => create_commit(shared, git, &body),
+        (&Method::POST, ["tags"]) => create_tag(shared, git, &body),
         (&Method::POST, ["refs"]) => create_ref(shared, git, &body),
         (&Method::GET, ["ref", name @ ..]) => {
             let name = format!("refs/{}", name.join("/"));
@@ -215,7 +226,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
             let start = format!("refs/{}", name.join("/"));
             let found: Vec<Value> =
                 git.refs.iter().filter(|(name, _)| name.starts_with(&start)).map(|(name, sha)| show_ref(shared, git, name, sha)).collect();
-            Reply::json(200, &json!(page(call, &found)))
+            Reply::json(200, &json!(found))
         }
         (&Method::PATCH, ["refs", name @ ..]) => update_ref(shared, git, &format!("refs/{}", name.join("/")), &body),
         (&Method::DELETE, ["refs", name @ ..]) => match git.refs.remove(&format!("refs/{}", name.join("/"))) {
@@ -274,13 +285,31 @@ fn create_commit(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     Reply::json(201, &answer)
 }
 
+/// An object of its own; nothing leads to it until a reference is made.
+fn create_tag(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (name, commit) = (text("tag"), text("object"));
+    if name.is_empty() || text("message").is_empty() || text("type") != "commit" {
+        return error(422, "Invalid request.\n\n\"tag\", \"message\", \"object\", \"type\" weren't supplied.");
+    }
+    if !git.has_commit(commit) {
+        return error(422, "Object does not exist");
+    }
+    let tag =
+        Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()), signature: Signature::None };
+    let object = tags::object(name, commit);
+    let shown = tags::show(shared, &object, &tag);
+    git.tags.insert(object, tag);
+    Reply::json(201, &shown)
+}
+
 fn create_ref(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let (name, sha) = (text("ref"), text("sha"));
     if !name.starts_with("refs/") || name.matches('/').count() < 2 {
         return error(422, "Reference name must start with 'refs/' and contain at least two slashes");
     }
-    if !git.has_commit(sha) {
+    if !git.has_commit(sha) && !git.tags.contains_key(sha) {
         return error(422, "Object does not exist");
     }
     if git.refs.contains_key(name) {

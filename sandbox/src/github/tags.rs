@@ -10,6 +10,8 @@ use crate::shared::{REPOSITORY, Shared};
 pub(super) struct Tag {
     pub(super) name: String,
     pub(super) commit: String,
+    /// What it says; `None`: the usual.
+    pub(super) message: Option<String>,
     pub(super) signature: Signature,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn show(shared: &Shared, object: &str, tag: &Tag) -> Value {
     };
     json!({
         "node_id": format!("TA_{object}"), "sha": object, "url": format!("{url}/tags/{object}"), "tag": tag.name,
-        "message": format!("Release {}", tag.name),
+        "message": tag.message.clone().unwrap_or_else(|| format!("Release {}", tag.name)),
         "tagger": {"name": "The Octocat", "email": "octocat@example.com", "date": "2026-11-24T11:00:00Z"},
         "object": {"type": "commit", "sha": commit, "url": format!("{url}/commits/{commit}")},
         "verification": verification,

@@ -3,7 +3,7 @@
 
 use super::{is_off, rules, text, texts, time};
 use crate::config::{
-    AlertSeverity, ApprovalRole, Approvals, Bound, Checks, CodeScanning, Preflight, PreflightRule, Problem, Quantity, Rule, Source,
+    AlertSeverity, ApprovalRole, Approvals, Bound, Checks, CodeScanning, Leave, Preflight, PreflightRule, Problem, Quantity, Rule, Source,
     TagForm, Window, shape, tree::Node,
 };
 
@@ -45,11 +45,18 @@ fn approvals(node: Option<&Node>) -> Approvals {
         let given = node.and_then(|node| node.get(name));
         given.map(|given| given.entries().iter().map(|(key, role)| self::role(&key.name, role)).collect::<Vec<_>>())
     };
+    let leave = |name: &str| match node.and_then(|node| text(node, name)).as_deref() {
+        Some("allow") => Leave::Allow,
+        Some(_) | None => Leave::Refuse,
+    };
     let vacant = |name: &str| ApprovalRole { name: name.to_owned(), teams: Vec::new(), users: Vec::new() };
     Approvals {
         within: time(node, "within", DAY),
         roles: roles("roles").unwrap_or_else(|| ROLES.into_iter().map(vacant).collect()),
         overrides: roles("override").unwrap_or_default(),
+        several_roles: leave("several-roles"),
+        own_changes: leave("own-changes"),
+        workflow: node.and_then(|node| text(node, "workflow")).unwrap_or_else(|| "ci-cd-enterprise.yml".into()),
     }
 }
 

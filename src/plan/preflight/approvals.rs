@@ -1,9 +1,12 @@
 //! Who must approve, and whether they have: each role by somebody else, of this very commit, lately enough (runbook "Runbook
 //! Approval Flow": three roles, 24 hours). Pure.
 
-use super::{Finding, Part, Row, RowState, is_within, moment, row, words};
+use jiff::Timestamp;
+
+use super::{Finding, Part, Row, RowState, is_within, moment as at_minute, row, words};
 use crate::{
-    config::{ApprovalRole, Approvals, Preflight},
+    config::{ApprovalRole, Approvals, Leave, Preflight},
+    domain::Sha,
     observe::preflight::{Answer, Approval, Facts, Found, Said},
 };
 
@@ -16,7 +19,7 @@ pub(super) fn rows(asked: &Preflight, facts: &Facts) -> Vec<Row> {
         return vec![row("approval", Part::Approvals, "Everybody who must approve has", Finding::off("preflight.approvals"))];
     };
     let filled = match &facts.said {
-        Found::Known { value } => fill(approvals, value, facts),
+        Found::Known { value } => fill(approvals, value, moment_of(facts)),
         Found::Unknown { .. } | Found::Absent { .. } => Vec::new(),
     };
     let found = approvals.roles.iter().enumerate().map(|(index, role)| {
@@ -27,23 +30,42 @@ pub(super) fn rows(asked: &Preflight, facts: &Facts) -> Vec<Row> {
 }
 
 /// "Release manager" of `release-manager`.
-fn title(role: &str) -> String {
+#[must_use]
+pub fn title(role: &str) -> String {
     let words = role.replace('-', " ");
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+/// Of which commit, and when.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// The commit, where it is known.
+    pub sha: Option<&'a Sha>,
+    /// When it is looked at.
+    pub now: Timestamp,
+}
+
+const fn moment_of(facts: &Facts) -> Moment<'_> {
+    Moment { sha: facts.release.sha.as_ref(), now: facts.now }
+}
+
 /// Whether a person's word is one on this commit, lately enough.
-fn counts(approval: &Approval, approvals: &Approvals, facts: &Facts) -> bool {
-    facts.release.sha.as_ref() == Some(&approval.sha) && is_within(approval.at, facts.now, approvals.within)
+fn counts(approval: &Approval, approvals: &Approvals, moment: Moment<'_>) -> bool {
+    moment.sha == Some(&approval.sha) && is_within(approval.at, moment.now, approvals.within)
+}
+
+/// Who rejected in `role`, and has not said otherwise since.
+#[must_use]
+pub fn rejected<'a>(role: &str, approvals: &Approvals, said: &'a Said, moment: Moment<'_>) -> Option<&'a Approval> {
+    let mut words = last_words(role, said, moment).into_iter();
+    words.rfind(|word| word.answer == Answer::Rejected && counts(word, approvals, moment))
 }
 
 /// The last word of each person on `role`.
-fn last_words<'a>(role: &str, said: &'a Said, facts: &Facts) -> Vec<&'a Approval> {
-    let of_role = said
-        .approvals
-        .iter()
-        .filter(|approval| facts.release.sha.as_ref() == Some(&approval.sha) && approval.roles.iter().any(|held| held == role));
+fn last_words<'a>(role: &str, said: &'a Said, moment: Moment<'_>) -> Vec<&'a Approval> {
+    let of_role =
+        said.approvals.iter().filter(|approval| moment.sha == Some(&approval.sha) && approval.roles.iter().any(|held| held == role));
     let mut last: Vec<&Approval> = Vec::new();
     for approval in of_role {
         match last.iter_mut().find(|known| known.by.eq_ignore_ascii_case(&approval.by)) {
@@ -55,16 +77,21 @@ fn last_words<'a>(role: &str, said: &'a Said, facts: &Facts) -> Vec<&'a Approval
     last
 }
 
-/// For each role the approval that fills it: as many roles as can be, each by another person.
-fn fill<'a>(approvals: &Approvals, said: &'a Said, facts: &Facts) -> Vec<Option<&'a Approval>> {
+/// For each role the approval that fills it: as many roles as can be, each by another person unless that is allowed.
+#[must_use]
+pub fn fill<'a>(approvals: &Approvals, said: &'a Said, moment: Moment<'_>) -> Vec<Option<&'a Approval>> {
     let candidates: Vec<Vec<&Approval>> = approvals
         .roles
         .iter()
         .map(|role| {
-            let words = last_words(&role.name, said, facts).into_iter();
-            words.filter(|word| word.answer == Answer::Approved && counts(word, approvals, facts)).collect()
+            let words = last_words(&role.name, said, moment).into_iter();
+            words.filter(|word| word.answer == Answer::Approved && counts(word, approvals, moment)).collect()
         })
         .collect();
+    match approvals.several_roles {
+        Leave::Allow => return candidates.iter().map(|candidates| candidates.last().copied()).collect(),
+        Leave::Refuse => {}
+    }
     let mut filled: Vec<Option<&Approval>> = vec![None; candidates.len()];
     for role in 0..candidates.len() {
         assign(role, &candidates, &mut filled, &mut Vec::new());
@@ -104,11 +131,12 @@ fn judge(role: &ApprovalRole, filled: Option<&Approval>, approvals: &Approvals, 
         Found::Known { value } => value,
         Found::Unknown { why } | Found::Absent { why } => return Finding::failed(format!("approvals cannot be read: {why}"), mend),
     };
-    let words_on_it = last_words(&role.name, said, facts);
-    let against = words_on_it.iter().find(|word| word.answer == Answer::Rejected && counts(word, approvals, facts));
+    let moment = moment_of(facts);
+    let words_on_it = last_words(&role.name, said, moment);
+    let against = words_on_it.iter().find(|word| word.answer == Answer::Rejected && counts(word, approvals, moment));
     if let Some(rejected) = against {
         let why = if rejected.comment.is_empty() { String::new() } else { format!(": {}", rejected.comment) };
-        let evidence = format!("{} rejected {commit} at {}{why} ({})", rejected.by, moment(rejected.at), rejected.source);
+        let evidence = format!("{} rejected {commit} at {}{why} ({})", rejected.by, at_minute(rejected.at), rejected.source);
         let mend = format!("mend what {} found, and ask again", rejected.by);
         return Finding::failed(evidence, mend).at(rejected.link.clone());
     }
@@ -118,7 +146,7 @@ fn judge(role: &ApprovalRole, filled: Option<&Approval>, approvals: &Approvals, 
         return Finding::passed(evidence).at(approval.link.clone());
     }
     let mut evidence = match words_on_it.iter().filter(|word| word.answer == Answer::Approved).max_by_key(|word| word.at) {
-        Some(old) if !counts(old, approvals, facts) => {
+        Some(old) if !counts(old, approvals, moment) => {
             format!("{} approved {} ago, and an approval lasts {lasting}", old.by, words(facts.now.duration_since(old.at)))
         }
         Some(busy) => format!("{} approved, and counts for another role already: one person fills one role", busy.by),
@@ -143,7 +171,9 @@ fn elsewhere<'a>(role: &str, said: &'a Said, facts: &Facts) -> Option<&'a Approv
     others.max_by_key(|approval| approval.at)
 }
 
-fn holders(role: &ApprovalRole) -> String {
+/// Who may say so: "a member of team tech-leads or tom".
+#[must_use]
+pub fn holders(role: &ApprovalRole) -> String {
     let teams = role.teams.iter().map(|team| format!("a member of team {team}"));
     let all: Vec<String> = teams.chain(role.users.iter().cloned()).collect();
     all.join(" or ")

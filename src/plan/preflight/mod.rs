@@ -5,7 +5,8 @@
 //! says so. A failed row refuses the release, unless somebody who holds a configured role has overridden that very row for this
 //! very commit; then the row says so wherever it is shown.
 
-mod approvals;
+/// Who must approve, and whether they have.
+pub mod approvals;
 mod finding;
 mod production;
 mod release;
