@@ -6,15 +6,17 @@
 mod common;
 #[path = "common/postgres.rs"]
 mod postgres;
+#[path = "common/production.rs"]
+mod production;
 #[path = "common/tiny_server.rs"]
 mod tiny_server;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{everything, run, world};
+use common::{binary, everything, run, world};
 use deploy_action::report::{evidence, replay};
 use postgres::{PASSWORD, Postgres};
-use sandbox::{Behaviour, Clocks, Database, Fault, Finished, Load, Options, RunSpec, Who, World, seed::Production};
+use sandbox::{Behaviour, Clocks, Database, Finished, Load, Options, RunSpec, Who, World, runner, seed::Production};
 use tiny_server::{Answer, one, serve, vector};
 
 const BEFORE: &str = "v0.9.5";
@@ -362,18 +364,26 @@ async fn a_release_asks_the_real_database_and_its_address_shows_nowhere() {
 
 #[tokio::test]
 #[ignore = "POSTGRES names the programs of a real server"]
-async fn a_canary_that_takes_every_connection_is_taken_back_at_once() {
-    let (server, world, spec) = with_database(3).await;
-    world.fault(Fault::PoolExhausted).await;
-    let load = world.load(&Load::of("prod"));
-    let done = run(&world, &spec).await;
-    let seen = load.stop().await;
-    assert_eq!(ended(&done), (Some(1), "rolled-back"), "{}", done.stdout);
-    assert!(why(&done).contains("database-connections 20 > 19"), "{}", why(&done));
-    assert_eq!((version_of(&world, "prod-stable-1").as_str(), world.container_groups().len()), (BEFORE, 3));
-    assert_eq!(seen.total.failures, seen.version(NOW).failures, "{:?}", seen.failed);
-    is_replayed(&done);
-    drop(server);
+async fn a_canary_that_takes_every_connection_is_taken_back_at_once_at_each_share() {
+    for share in [5, 25, 50, 100] {
+        let (server, world, spec) = with_database(3).await;
+        let load = world.load(&Load::of("prod"));
+        let mut running = runner::spawn(&world, binary(), &spec).expect("started");
+        tokio::select! {
+            () = world.until_profile("prod-nextgen", "tm-prod", |profile| production::canary_has(profile, share)) => {}
+            ended = running.ended() => ended.expect("its end"),
+        }
+        // As a version that leaks them does: one after the other, until none is left.
+        let pool = server.pool(20).await;
+        let done = running.finish(runner::Echo::Off).await.expect("its end");
+        let seen = load.stop().await;
+        assert_eq!(ended(&done), (Some(1), "rolled-back"), "at {share} %: {}", done.stdout);
+        assert!(why(&done).contains("database-connections 20 > 19"), "at {share} %: {}", why(&done));
+        assert_eq!((version_of(&world, "prod-stable-1").as_str(), world.container_groups().len()), (BEFORE, 3), "at {share} %");
+        assert_eq!(seen.total.failures, seen.version(NOW).failures, "at {share} %: {:?}", seen.failed);
+        is_replayed(&done);
+        drop(pool);
+    }
 }
 
 #[tokio::test]

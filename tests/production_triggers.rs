@@ -46,6 +46,10 @@ enum Event {
     NoNumbers,
     /// Azure answers 500 to everything.
     AzureDown,
+    /// The next two writes of the profile are answered with 500, and do nothing.
+    WritesFail,
+    /// The next write of the profile takes effect, and its answer is lost.
+    WriteIsLost,
     /// A person sets other weights.
     Person,
 }
@@ -61,6 +65,8 @@ impl Event {
             Self::CrashLoop => world.restarted(GROUP, CANARY, 3),
             Self::NoNumbers => world.fault(Fault::MetricsDown).await,
             Self::AzureDown => world.switch(Fault::Arm500, Switch::On, Times::Always).await,
+            Self::WritesFail => world.switch(Fault::Tm500, Switch::On, Times::First(2)).await,
+            Self::WriteIsLost => world.switch(Fault::TmLostAnswer, Switch::On, Times::First(1)).await,
             Self::Person => {
                 let mut profile = world.profile(GROUP, PROFILE).expect("a profile");
                 for endpoint in profile["properties"]["endpoints"].as_array_mut().expect("endpoints") {
@@ -80,6 +86,7 @@ impl Event {
             Self::CrashLoop => "restart",
             Self::NoNumbers => "503",
             Self::AzureDown => "az network traffic-manager",
+            Self::WritesFail | Self::WriteIsLost => "",
             Self::Person => "weight",
         }
     }
@@ -183,6 +190,26 @@ async fn an_azure_that_fails_at_each_share_is_left_to_a_person_and_made_good_lat
         let seen = load.stop().await;
         assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
     }
+}
+
+/// Azure fails for a moment, at each share: what is read is read again, what is written is looked at and written again, and the
+/// release goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_azure_that_fails_for_a_moment_is_waited_for_at_each_share() {
+    let cases = [Event::WritesFail, Event::WriteIsLost].into_iter().flat_map(|event| SHARES.map(|share| (event, share)));
+    let wrong: Vec<String> = stream::iter(cases)
+        .map(|(event, share)| async move {
+            let (world, done, seen) = released(event, share).await;
+            let is_right = ending(&done) == (Some(0), "healthy")
+                && (versions(&world), shares(&world)) == (all_of(NOW), stable_shares())
+                && seen.total.failures == 0;
+            (!is_right).then(|| format!("{event:?} at {share} %: {:?} {:?}\n{}", ending(&done), seen.failed, done.stdout))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|wrong| async { wrong })
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// What a person sets while a phase is watched stays as they set it; the run stops and says what it saw.
