@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use common::{binary, everything, run, world};
 use deploy_action::report::{evidence, replay};
 use postgres::{PASSWORD, Postgres};
-use sandbox::{Behaviour, Clocks, Database, Finished, Load, Options, RunSpec, Who, World, runner, seed::Production};
+use sandbox::{Behaviour, Clocks, Database, Fault, Finished, Load, Options, RunSpec, Who, World, runner, seed::Production};
 use tiny_server::{Answer, one, serve, vector};
 
 const BEFORE: &str = "v0.9.5";
@@ -360,6 +360,21 @@ async fn a_release_asks_the_real_database_and_its_address_shows_nowhere() {
     let shown = everything(&world, &done);
     assert!(!shown.contains(PASSWORD) && !shown.contains(&server.url()), "{shown}");
     is_replayed(&done);
+}
+
+/// The sandbox's fault: its canary really holds the connections, until it has gone.
+#[tokio::test]
+#[ignore = "POSTGRES names the programs of a real server"]
+async fn a_canary_that_leaks_connections_is_taken_back_and_they_are_free_again() {
+    let (server, world, spec) = with_database(3).await;
+    world.fault(Fault::PoolExhausted).await;
+    let load = world.load(&Load::of("prod"));
+    let done = run(&world, &spec).await;
+    let seen = load.stop().await;
+    assert_eq!(ended(&done), (Some(1), "rolled-back"), "{}", done.stdout);
+    assert!(why(&done).contains("database-connections 20 > 19"), "{}", why(&done));
+    assert_eq!(seen.total.failures, seen.version(NOW).failures, "{:?}", seen.failed);
+    while server.number("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'prod-canary-1'").await > 0 {}
 }
 
 #[tokio::test]

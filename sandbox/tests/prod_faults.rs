@@ -226,28 +226,3 @@ async fn a_fault_that_is_switched_off_is_over() {
     world.switch(Fault::CanaryErrors, Switch::Off, Times::Always).await;
     assert_eq!(next(&load, NEW, 100).await.1, 0);
 }
-
-/// Connections of the canary that a real server counts.
-async fn connections(url: &str) -> u64 {
-    let query = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{CANARY}'");
-    let psql = tokio::process::Command::new("psql").args([url, "-Atc", &query]).output().await.expect("psql");
-    let text = String::from_utf8_lossy(&psql.stdout);
-    text.trim().parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&psql.stderr)))
-}
-
-#[tokio::test]
-#[ignore = "needs a PostgreSQL server that takes a password or none (DATABASE_URL), and psql"]
-async fn pool_exhausted_takes_a_real_servers_connections_until_the_canary_has_gone() {
-    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
-    let world = World::start(Options { database: Some(url.clone()), ..Options::quick() }).await.expect("a world on loopback");
-    world.seed_prod(OLD).await.expect("seeded");
-    world.fault(Fault::PoolExhausted).await;
-    start(&world, CANARY, NEW).await;
-    assert_eq!(connections(&url).await, 0, "nobody has reached it through the public address");
-    shares(&world, &AT_25);
-    let load = people(&world);
-    while connections(&url).await < 20 {}
-    load.stop().await;
-    world.delete_group(GROUP, CANARY);
-    while connections(&url).await > 0 {}
-}
