@@ -313,7 +313,7 @@ fn notes(page: &mut String, story: &Story) {
 }
 
 /// `text` as Markdown that shows just it: on one line, no markup, no HTML, no mention, no table column.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -341,14 +341,15 @@ fn html(text: &str) -> String {
 }
 
 /// `text` as code within a line and within a table.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!(
         "<code>{}</code>",
         html(text).replace('|', "&#124;").replace('@', "@\u{200d}").replace('*', "&#42;").replace('_', "&#95;").replace('`', "&#96;")
     )
 }
 
-fn link(name: &str, url: &str) -> String {
+/// A link, where `url` is one of the web; else the name alone.
+pub(crate) fn link(name: &str, url: &str) -> String {
     match url::Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
             format!("[{}]({})", text(name), parsed.as_str().replace('(', "%28").replace(')', "%29").replace('|', "%7C"))
