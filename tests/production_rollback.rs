@@ -140,3 +140,64 @@ async fn what_still_runs_is_gone_back_to_without_the_registry() {
     assert_eq!((ending(&back), versions(&world)), ((Some(0), "rolled-back"), all_of(BEFORE)), "{}", back.stdout);
     assert!(!world.requests().iter().any(|request| request.path.contains("/manifests/")));
 }
+
+fn writes(world: &World) -> Vec<String> {
+    world.requests().iter().filter(|request| request.is_change()).map(sandbox::Recorded::line).collect()
+}
+
+/// The checklist's "Test rollback procedure".
+#[tokio::test]
+async fn a_dry_run_looks_at_everything_a_rollback_needs_and_writes_nothing_anywhere() {
+    let world = world().await;
+    released(&world).await;
+    deployed(&world);
+    let shown = run(&world, &decide(&world, &[]).with("dry-run", "true")).await;
+    assert_eq!((ending(&shown), writes(&world)), ((Some(0), "unchanged"), Vec::new()), "{}", shown.stdout);
+    for wanted in [
+        &format!("Plan for prod (canary): {NOW} → {BEFORE}"),
+        "Create prod-old-1",
+        "At most ",
+        "✔ the right to Microsoft.ContainerInstance/containerGroups/delete",
+        "✔ the right to Microsoft.ContainerInstance/containerGroups/write",
+        "✔ the right to Microsoft.Network/trafficManagerProfiles/write",
+        "at its registry",
+    ] {
+        assert!(shown.stdout.contains(wanted), "{wanted} in {}", shown.stdout);
+    }
+    let json = run(&world, &decide(&world, &[]).with("dry-run", "true").with("output-format", "json")).await;
+    let printed: String = json.stdout.lines().filter(|line| !line.starts_with("::")).collect();
+    let read: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    let found: Vec<&str> = read["needs"].as_array().expect("needs").iter().map(|need| need["found"].as_str().unwrap()).collect();
+    assert_eq!((found, writes(&world)), (vec!["fine"; 4], Vec::new()), "{printed}");
+}
+
+/// What a real rollback would fail at fails the rehearsal.
+#[tokio::test]
+async fn a_dry_run_fails_where_a_rollback_would() {
+    let world = world().await;
+    released(&world).await;
+    deployed(&world);
+    world.fault(Fault::Forbidden).await;
+    let shown = run(&world, &decide(&world, &[]).with("dry-run", "true")).await;
+    assert_eq!((ending(&shown), writes(&world)), ((Some(1), "refused"), Vec::new()), "{}", shown.stdout);
+    assert!(shown.stdout.contains("✘ the right to Microsoft.ContainerInstance/containerGroups/delete"), "{}", shown.stdout);
+    assert!(shown.summary.contains("the login to Azure may not Microsoft.ContainerInstance/containerGroups/delete"), "{}", shown.summary);
+}
+
+/// Where the version before still runs, its health is asked for.
+#[tokio::test]
+async fn a_dry_run_asks_what_still_runs_for_its_health() {
+    let world = world().await;
+    found(&world, Production::halfway(sandbox::seed::Reached::All, BEFORE, NOW)).await;
+    let mut body = world.written(GROUP, production::CANARY).expect("the canary");
+    body["tags"]["deploy-action-promoted"] = "2026-11-23T10:00:00Z".into();
+    world.write_group(GROUP, production::CANARY, body);
+    world.settled().await;
+    let shown = run(&world, &decide(&world, &[]).with("dry-run", "true")).await;
+    assert_eq!((ending(&shown), writes(&world)), ((Some(0), "unchanged"), Vec::new()), "{}", shown.stdout);
+    assert!(shown.stdout.contains("✔ prod-stable-1 answers /health"), "{}", shown.stdout);
+    world.behave(sandbox::Who::version(BEFORE), sandbox::Behaviour::default().with_health(sandbox::Health::Failing));
+    let shown = run(&world, &decide(&world, &[]).with("dry-run", "true")).await;
+    assert_eq!((ending(&shown), writes(&world)), ((Some(1), "refused"), Vec::new()), "{}", shown.stdout);
+    assert!(shown.summary.contains("prod-stable-1, which a rollback would go to, is not healthy"), "{}", shown.summary);
+}

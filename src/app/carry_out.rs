@@ -2,7 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::{Session, claim, prepare, prepare::Prepared};
+use super::{
+    Session, claim, prepare,
+    prepare::Prepared,
+    rehearsal::{self, Looked},
+};
 use crate::{
     cli::Format,
     config::{Config, Environment, OnBreach},
@@ -146,8 +150,15 @@ pub(super) async fn carry_out(
         Intent::Show => match prepare::prepare(session, config, environment, asked, &told, &emitter).await {
             Err(failure) => Ending::refused(failure),
             Ok(prepared) => {
-                show(session, &prepared.plan, &told);
-                Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 }
+                let looked = match asked {
+                    Asked::RollBack(_) => rehearsal::look(session, environment, &prepared).await,
+                    Asked::Deploy(_) | Asked::Promote(_) | Asked::MakeSafe(_) => Vec::new(),
+                };
+                show(session, &prepared.plan, &told, &looked);
+                rehearsal::wrong(&looked).map_or(
+                    Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 },
+                    Ending::refused,
+                )
             }
         },
         Intent::CarryOut => alone(session, config, environment, asked, &told, &emitter).await,
@@ -265,11 +276,18 @@ async fn came_back(session: &Session, config: &Config, before: &Execution<'_>, e
     }
 }
 
-/// Prints the plan, at a terminal for people or as JSON for programs.
-fn show(session: &Session, plan: &Plan, told: &Rollout) {
+/// Prints the plan, at a terminal for people or as JSON for programs, and what was `looked` at besides.
+fn show(session: &Session, plan: &Plan, told: &Rollout, looked: &[Looked]) {
     let text = match session.inputs.format {
-        Format::Text => terminal::plan_text(plan, told),
-        Format::Json => serde_json::to_string_pretty(plan).unwrap_or_default(),
+        Format::Text if looked.is_empty() => terminal::plan_text(plan, told),
+        Format::Text => terminal::plan_text(plan, told) + &rehearsal::text(looked),
+        Format::Json => {
+            let mut plan = serde_json::to_value(plan).unwrap_or_default();
+            if !looked.is_empty() {
+                plan["needs"] = rehearsal::json(looked);
+            }
+            serde_json::to_string_pretty(&plan).unwrap_or_default()
+        }
     };
     println!("{}", session.inputs.masks.scrub(&log_safe(&text)));
 }

@@ -4,6 +4,7 @@ mod canary;
 mod carry_out;
 mod claim;
 mod prepare;
+mod rehearsal;
 mod resume;
 mod session;
 mod status;
