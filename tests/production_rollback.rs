@@ -201,3 +201,65 @@ async fn a_dry_run_asks_what_still_runs_for_its_health() {
     assert_eq!((ending(&shown), writes(&world)), ((Some(1), "refused"), Vec::new()), "{}", shown.stdout);
     assert!(shown.summary.contains("prod-stable-1, which a rollback would go to, is not healthy"), "{}", shown.summary);
 }
+
+/// What the status page showed of its newest incident, in order.
+fn page(world: &World) -> Vec<String> {
+    let incidents = world.status_page_incidents();
+    assert!(incidents.len() <= 1, "{incidents:?}");
+    let updates = incidents.first().and_then(|incident| incident["incident_updates"].as_array().cloned()).unwrap_or_default();
+    updates.iter().rev().map(|update| update["status"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn resolved_told(world: &World) -> usize {
+    world.slack_messages_in("#nextgen-incidents").iter().filter(|message| message.to_string().contains("Incident resolved")).count()
+}
+
+/// Manual Rollback, steps 5 and 6: "Update status page", "Alert team: Incident resolved", where nobody had been called before.
+#[tokio::test]
+async fn a_manual_rollback_updates_the_status_page_and_tells_the_team() {
+    let world = world().await;
+    released(&world).await;
+    deployed(&world);
+    let load = some_people(&world).await;
+    let back = run(&world, &without_evidence(decide(&world, &[]))).await;
+    let seen = load.stop().await;
+    assert_eq!((ending(&back), seen.total.failures), ((Some(0), "rolled-back"), 0), "{}", back.stdout);
+    // 1 to 4: the version before was tried before anybody was sent to it, and the public address answers from it.
+    let done = changes(&world);
+    let (made, moved) = (done.iter().position(|change| change == "PUT prod-old-1"), done.iter().position(|change| change == "PUT tm-prod"));
+    assert!(made.is_some() && made < moved, "{done:?}");
+    assert_eq!((versions(&world), page(&world)), (all_of(BEFORE), vec!["monitoring".to_owned(), "resolved".to_owned()]));
+    assert_eq!(resolved_told(&world), 1, "{:?}", world.slack_messages_in("#nextgen-incidents"));
+    assert!(back.summary.contains("status page: resolved"), "{}", back.summary);
+    // Pressed once more it changes nothing, and says nothing more to customers.
+    let again = run(&world, &without_evidence(decide(&world, &[])).in_run(79)).await;
+    assert_eq!(again.code, Some(0), "{}", again.stdout);
+    assert_eq!(page(&world).len(), 2, "{:?}", page(&world));
+}
+
+/// The same where a canary is held and people were called: the alert is acknowledged when the rollback begins, and resolved.
+#[tokio::test]
+async fn a_manual_rollback_of_what_is_held_resolves_what_is_open() {
+    let world = world().await;
+    production::usual(&world).await;
+    let load = production::people(&world).await;
+    let mut running = sandbox::runner::spawn(&world, common::binary(), &production::push_tag(&world)).expect("started");
+    tokio::select! {
+        () = world.until_profile(GROUP, production::PROFILE, |profile| production::canary_has(profile, 50)) => {}
+        ended = running.ended() => ended.expect("its end"),
+    }
+    world.behave(sandbox::Who::version(NOW), sandbox::Behaviour::default().taking(std::time::Duration::from_millis(800)));
+    let held = running.finish(sandbox::runner::Echo::Off).await.expect("its end");
+    assert_eq!(ending(&held), (Some(3), "held"), "{}", held.stdout);
+    assert_eq!(page(&world).last().map(String::as_str), Some("identified"), "{:?}", page(&world));
+    let back = run(&world, &decide(&world, &[])).await;
+    load.stop().await;
+    assert_eq!(ending(&back), (Some(0), "rolled-back"), "{}", back.stdout);
+    assert_eq!((page(&world).last().map(String::as_str), resolved_told(&world)), (Some("resolved"), 1), "{:?}", page(&world));
+    let alerts = world.pagerduty_incidents();
+    let actions: Vec<&str> = alerts.iter().flat_map(|alert| &alert.events).filter_map(|event| event["event_action"].as_str()).collect();
+    assert_eq!((alerts.len(), &actions[actions.len() - 2..]), (1, &["acknowledge", "resolve"][..]), "{actions:?}");
+    for wanted in ["PagerDuty: acknowledged, resolved", "status page: resolved"] {
+        assert!(back.summary.contains(wanted), "{wanted} in {}", back.summary);
+    }
+}
