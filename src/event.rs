@@ -89,10 +89,25 @@ pub struct Comment {
     pub action: String,
     /// The issue's or pull request's number.
     pub number: u64,
+    /// What it is on.
+    pub on: CommentedOn,
+    /// Its own id.
+    pub id: Option<u64>,
     /// Its text, as written.
     pub body: String,
+    /// Its text before it was edited, where the event says.
+    pub body_before: Option<String>,
     /// Who wrote it.
     pub author: Option<String>,
+}
+
+/// What a comment is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommentedOn {
+    /// An issue.
+    Issue,
+    /// A pull request.
+    PullRequest,
 }
 
 #[derive(Deserialize)]
@@ -133,15 +148,33 @@ struct RawComment {
     action: String,
     issue: Issue,
     comment: CommentBody,
+    #[serde(default)]
+    changes: Option<Changes>,
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    #[serde(default)]
+    body: Option<Before>,
+}
+
+#[derive(Deserialize)]
+struct Before {
+    #[serde(default)]
+    from: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Issue {
     number: u64,
+    #[serde(default)]
+    pull_request: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct CommentBody {
+    #[serde(default)]
+    id: Option<u64>,
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
@@ -182,9 +215,12 @@ pub fn parse(name: &str, payload: &[u8]) -> Result<GithubEvent, Failure> {
         "push" => GithubEvent::Push(push(read(name, payload)?)?),
         "workflow_dispatch" | "repository_dispatch" => dispatch(name, read(name, payload)?),
         "issue_comment" => {
-            let RawComment { action, issue, comment } = read(name, payload)?;
+            let RawComment { action, issue, comment, changes } = read(name, payload)?;
             let author = comment.user.and_then(|user| user.login);
-            GithubEvent::Comment(Comment { action, number: issue.number, body: comment.body.unwrap_or_default(), author })
+            let on = if issue.pull_request.is_some() { CommentedOn::PullRequest } else { CommentedOn::Issue };
+            let body_before = changes.and_then(|changes| changes.body?.from);
+            let CommentBody { id, body, .. } = CommentBody { user: None, ..comment };
+            GithubEvent::Comment(Comment { action, number: issue.number, on, id, body: body.unwrap_or_default(), body_before, author })
         }
         "release" => {
             let RawRelease { action, release } = read(name, payload)?;

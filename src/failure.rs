@@ -44,8 +44,12 @@ pub enum FailureKind {
     Breach,
     /// There was too little evidence to trust the new version.
     NoEvidence,
+    /// The new version broke a phase's rule and was taken back to a smaller share, where it is well.
+    SteppedBack,
     /// Traffic does not go, or cannot be made to go, where it should.
     Traffic,
+    /// The checklist before a release was not passed.
+    Preflight,
     /// Another run has the environment.
     Claimed,
     /// A person changed the traffic meanwhile: the Action stops rather than fighting them.
@@ -115,10 +119,13 @@ impl Failure {
             | FailureKind::Smoke
             | FailureKind::Breach
             | FailureKind::Traffic
+            | FailureKind::Preflight
             | FailureKind::Claimed
             | FailureKind::Superseded
             | FailureKind::Cancelled => ExitStatus::NotDeployed,
-            FailureKind::NoEvidence | FailureKind::Interfered | FailureKind::Internal => ExitStatus::PersonNeeded,
+            FailureKind::NoEvidence | FailureKind::SteppedBack | FailureKind::Interfered | FailureKind::Internal => {
+                ExitStatus::PersonNeeded
+            }
         }
     }
 }

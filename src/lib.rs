@@ -5,8 +5,12 @@
 
 /// The whole run: wires the parts below together for each command and returns the exit status.
 pub mod app;
+/// The approval flow of a release: commands in comments, how it stands, what the issue shows. Pure.
+pub mod approval;
 /// Azure Resource Manager: login, container groups, long-running operations, its errors.
 pub mod azure;
+/// What is new in a version, from its commits; the version to propose. Pure.
+pub mod changes;
 /// Flags, `INPUT_*` and environment variables, from one table.
 pub mod cli;
 /// `deploy.yml`: its surface, defaults, validation and JSON Schema.
@@ -37,3 +41,5 @@ pub mod report;
 pub mod request;
 /// The GitHub runner's files and workflow commands.
 pub mod runner;
+/// Texts that strangers wrote, made harmless for where they are shown. Pure.
+pub mod text;

@@ -1,10 +1,11 @@
 //! Event + inputs → what is asked for. Pure: whatever happens at GitHub is a request, or a refusal with its reason.
 
 use crate::{
+    approval::command::{self, Spoken},
     cli::{Command, DryRun, Inputs, RollbackStrategy},
     config::{self, Config, Environment},
-    domain::{EnvironmentName, Sha, Strategy, Version},
-    event::{Comment, Dispatch, GitRef, GithubEvent, Push},
+    domain::{EnvironmentName, ReleaseVersion, Sha, Strategy, Version},
+    event::{Comment, CommentedOn, Dispatch, GitRef, GithubEvent, Push},
     failure::{Failure, FailureKind},
 };
 
@@ -15,6 +16,8 @@ pub enum Request {
     Deploy(Deploy),
     /// Show what that would do.
     Plan(Deploy),
+    /// Go through the checklist of it, and nothing else.
+    Preflight(Deploy),
     /// Go back to the version before.
     Rollback(Decision),
     /// Show what that would do.
@@ -25,6 +28,10 @@ pub enum Request {
     PlanPromote(Decision),
     /// Show what runs in an environment, or in all.
     Status(Option<EnvironmentName>),
+    /// Open the approval request of a release.
+    ReadyForProd(ReadyForProd),
+    /// See how release requests stand, and do what follows.
+    Review(Review),
     /// Finish or make safe what an earlier run left.
     Resume,
     /// There is nothing to do, and that is right.
@@ -47,6 +54,28 @@ pub struct Deploy {
     pub git_ref: Option<String>,
     /// Who caused it, where known.
     pub actor: Option<String>,
+}
+
+/// A comment that asks for a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyForProd {
+    /// Where it is to go.
+    pub environment: EnvironmentName,
+    /// The pull request.
+    pub pull_request: u64,
+    /// The comment.
+    pub comment: u64,
+}
+
+/// Release requests that are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Where they are to go.
+    pub environment: EnvironmentName,
+    /// The issue; `None`: every open one.
+    pub issue: Option<u64>,
+    /// The comment that is to be answered, where there is one.
+    pub comment: Option<u64>,
 }
 
 /// What a person decides of an environment.
@@ -113,10 +142,37 @@ pub fn derive(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs
                 DryRun::No => Request::Promote(decision),
             })
         }
-        Command::ReadyForProd | Command::Approve | Command::Preflight | Command::Diagnose => Err(not_here(inputs.command.word())),
-        Command::Replay | Command::Schema | Command::Validate | Command::Completions => {
+        Command::Preflight => preflight(explicit(event, context, inputs, config)?, config),
+        Command::ReadyForProd => match event {
+            Some(GithubEvent::Comment(comment)) => commented(comment, inputs, config),
+            Some(_) | None => Err(refuse(
+                "`ready-for-prod` is asked for by a comment on the merged pull request, and this run is of none",
+                "trigger the workflow by issue_comment, and comment /ready-for-prod on the pull request",
+            )),
+        },
+        Command::Approve => match event {
+            Some(GithubEvent::Comment(comment)) => commented(comment, inputs, config),
+            Some(_) | None => {
+                Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: None, comment: None }))
+            }
+        },
+        Command::Diagnose => Err(not_here(inputs.command.word())),
+        Command::Replay | Command::Report | Command::Schema | Command::Validate | Command::Completions => {
             Err(refuse(format!("`{}` is for a terminal", inputs.command.word()), "run it there: deploy-action --help"))
         }
+    }
+}
+
+/// The checklist of an environment that has one.
+fn preflight(deploy: Deploy, config: &Config) -> Result<Request, Failure> {
+    let environment = config.environments.get(&deploy.environment);
+    match environment.and_then(|environment| environment.canary.as_ref()) {
+        Some(canary) if canary.preflight.is_some() => Ok(Request::Preflight(deploy)),
+        Some(_) => Err(refuse(format!("`preflight` of {} is off in deploy.yml", deploy.environment), "take `preflight: off` out")),
+        None => Err(refuse(
+            format!("{} has no checklist: only environments with `strategy: canary` have one", deploy.environment),
+            "name such an environment, or leave the command out",
+        )),
     }
 }
 
@@ -171,7 +227,7 @@ fn automatic(event: Option<&GithubEvent>, context: &RunContext, inputs: &Inputs,
     match event {
         GithubEvent::Push(push) => pushed(push, inputs, config),
         GithubEvent::Dispatch(dispatch) => dispatched(dispatch, context, inputs, config),
-        GithubEvent::Comment(comment) => commented(comment),
+        GithubEvent::Comment(comment) => commented(comment, inputs, config),
         GithubEvent::Schedule => Ok(Request::Resume),
         GithubEvent::Release { tag, .. } => Err(refuse(
             format!("a release is not a trigger: the push of its tag {} already is", shown(tag)),
@@ -284,14 +340,52 @@ fn dispatched(dispatch: &Dispatch, context: &RunContext, inputs: &Inputs, config
     derive(Some(&GithubEvent::Dispatch(dispatch.clone())), context, &inputs, config)
 }
 
-/// Comments that are commands; anything else people write is none of our business.
-fn commented(comment: &Comment) -> Result<Request, Failure> {
-    let first = comment.body.split_whitespace().next().unwrap_or_default();
-    match first {
-        "/ready-for-prod" | "/approve" | "/reject" | "/override" if comment.action == "created" && comment.body.starts_with('/') => {
-            Err(not_here(first))
+/// Comments that are commands; anything else people write is none of our business. What was edited or deleted may have counted:
+/// how its issue stands is derived anew.
+fn commented(comment: &Comment, inputs: &Inputs, config: &Config) -> Result<Request, Failure> {
+    let nothing = |reason: &str| Ok(Request::Nothing { reason: reason.to_owned() });
+    let is_to_ask = |body: &str| body.split_whitespace().next() == Some("/ready-for-prod");
+    let spoken = |body: &str| command::read(body) != Spoken::Nothing;
+    match (comment.action.as_str(), comment.on, comment.id) {
+        ("created", CommentedOn::PullRequest, Some(id)) if spoken(&comment.body) && is_to_ask(&comment.body) => {
+            let environment = approved_environment(inputs, config)?;
+            Ok(Request::ReadyForProd(ReadyForProd { environment, pull_request: comment.number, comment: id }))
         }
-        _ => Ok(Request::Nothing { reason: "the comment is no command".into() }),
+        ("created", CommentedOn::Issue, Some(id)) if spoken(&comment.body) && !is_to_ask(&comment.body) => Ok(Request::Review(Review {
+            environment: approved_environment(inputs, config)?,
+            issue: Some(comment.number),
+            comment: Some(id),
+        })),
+        ("created", ..) if spoken(&comment.body) => {
+            nothing("/ready-for-prod belongs on a pull request, the other commands on a release issue")
+        }
+        ("edited" | "deleted", CommentedOn::Issue, _) if spoken(&comment.body) || comment.body_before.as_deref().is_some_and(spoken) => {
+            Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: Some(comment.number), comment: None }))
+        }
+        ("edited", CommentedOn::Issue, _) if comment.body_before.is_none() => {
+            Ok(Request::Review(Review { environment: approved_environment(inputs, config)?, issue: Some(comment.number), comment: None }))
+        }
+        _ => nothing("the comment is no command"),
+    }
+}
+
+/// The environment whose releases people approve: the one that is named, else the only one that asks for approvals.
+fn approved_environment(inputs: &Inputs, config: &Config) -> Result<EnvironmentName, Failure> {
+    if let Some(name) = &inputs.environment {
+        return find(name, config).map(|environment| environment.name.clone());
+    }
+    let asks = |environment: &&Environment| {
+        let preflight = environment.canary.as_ref().and_then(|canary| canary.preflight.as_ref());
+        preflight.is_some_and(|preflight| preflight.approvals.is_some())
+    };
+    let found: Vec<&Environment> = config.environments.values().filter(asks).collect();
+    match found.as_slice() {
+        [one] => Ok(one.name.clone()),
+        [] => Err(refuse("no environment asks for approvals", "configure `preflight.approvals` of an environment with `strategy: canary`")),
+        several => {
+            let names: Vec<&str> = several.iter().map(|environment| environment.name.as_str()).collect();
+            Err(refuse(format!("several environments ask for approvals: {}", names.join(", ")), "set the input `environment`"))
+        }
     }
 }
 
@@ -348,7 +442,7 @@ fn wanted(
     if environment.strategy == Strategy::Canary
         && let Some(GitRef::Tag(tag)) = target
         && inputs.version.is_none()
-        && !is_release(tag)
+        && tag.parse::<ReleaseVersion>().is_err()
     {
         return Err(refuse(
             format!("tag {} is no release version such as v1.2.3", shown(tag)),
@@ -357,13 +451,6 @@ fn wanted(
     }
     let git_ref = target.map(|target| kind(target).1.to_owned());
     Ok(Deploy { environment: environment.name.clone(), version, sha, git_ref, actor })
-}
-
-/// `v1.2.3`, with or without a pre-release part.
-fn is_release(tag: &str) -> bool {
-    let numbers = tag.strip_prefix('v').unwrap_or(tag).split(['-', '+']).next().unwrap_or_default();
-    let parts: Vec<&str> = numbers.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.len() < 10 && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn fill(environment: &Environment, target: Option<&GitRef>, sha: Option<&Sha>) -> Result<Version, Failure> {

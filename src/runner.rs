@@ -136,7 +136,13 @@ impl Runner {
     /// Link to the commit `sha`.
     #[must_use]
     pub fn commit_url(&self, sha: &str) -> Option<String> {
-        Some(format!("{}/{}/commit/{sha}", self.server_url.as_ref()?, self.repository.as_ref()?))
+        Some(format!("{}/commit/{sha}", self.repository_url()?))
+    }
+
+    /// The repository's page, where known.
+    #[must_use]
+    pub fn repository_url(&self) -> Option<String> {
+        Some(format!("{}/{}", self.server_url.as_ref()?, self.repository.as_ref()?))
     }
 
     /// Sets outputs.

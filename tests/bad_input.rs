@@ -112,7 +112,8 @@ async fn events() {
             RunSpec { payload: json!({"ref": "refs/heads/main", "after": "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"}), ..spec }
         }),
         config("a branch that two environments name", "when: { branch: main }", "when: { branch: develop }"),
-        case("a strategy that is not carried out yet", payload(json!({"ref": "refs/tags/v1.0.0", "after": sha}))),
+        case("a tag that is no whole version", payload(json!({"ref": "refs/tags/v1", "after": sha}))),
+        case("a tag that is no version", payload(json!({"ref": "refs/tags/vNext", "after": sha}))),
         case("a pull request", |spec| RunSpec { event: "pull_request".into(), payload: json!({"action": "opened", "number": 7}), ..spec }),
     ])
     .await;

@@ -363,3 +363,62 @@ proptest! {
         let _ = config::parse(&text, "deploy.yml");
     }
 }
+
+/// The checklist of an environment with this section.
+fn preflight(section: &str) -> Option<config::Preflight> {
+    let text = LEAST.replace("{ dev: {} }", &format!("{{ prod: {{ {section} }} }}"));
+    let config = config::parse(&text, "deploy.yml").unwrap_or_else(|error| panic!("{error}"));
+    config.environments.into_values().next().and_then(|prod| prod.canary).expect("a canary").preflight
+}
+
+#[test]
+fn the_checklists_defaults_are_the_runbooks_and_nobody_holds_a_role_by_default() {
+    let least = preflight("").expect("on");
+    let window = least.window.clone().expect("a window");
+    assert_eq!((window.from.to_string(), window.to.to_string(), window.zone.as_str()), ("02:00:00".into(), "06:00:00".into(), "UTC"));
+    assert_eq!(least.staging_soak.map(|soak| soak.as_secs()), Some(24 * 3600));
+    let approvals = least.approvals.clone().expect("approvals");
+    let roles: Vec<(&str, bool)> = approvals.roles.iter().map(|role| (role.name.as_str(), role.is_vacant())).collect();
+    assert_eq!(roles, [("release-manager", true), ("tech-lead", true), ("operations-lead", true)]);
+    assert_eq!((approvals.within.as_secs(), approvals.overrides.len()), (24 * 3600, 0));
+    let checks = least.checks.clone().expect("checks");
+    assert_eq!((checks.branch.as_str(), checks.tag, checks.required.len()), ("main", config::TagForm::Annotated, 0));
+    let rules: Vec<&str> = least.rules.iter().map(|asked| asked.rule.metric.as_str()).collect();
+    assert_eq!(rules, ["database-connections", "cpu", "memory"]);
+    assert!(least.rules.iter().all(|asked| asked.source == config::Source::Default));
+    // Whoever writes the runbook's own figures out gets the same; but what is written must be answered.
+    let written = preflight(
+        "preflight: { staging-soak: 24h, window: { from: \"02:00\", to: \"06:00\", zone: UTC }, approvals: { within: 24h }, checks: { ref: main } }",
+    );
+    assert_eq!(written, Some(least.clone()));
+    let scanning = preflight("preflight: { code-scanning: { max-severity: medium } }").and_then(|preflight| preflight.code_scanning);
+    assert_eq!(scanning.map(|scanning| scanning.source), Some(config::Source::Written));
+    let default = least.code_scanning.expect("on");
+    assert_eq!((default.max_severity, default.source), (config::AlertSeverity::Medium, config::Source::Default));
+    assert_eq!(preflight("preflight: off"), None);
+}
+
+#[test]
+fn a_checklist_that_nothing_or_anything_passes_is_refused() {
+    let with = |section: &str| LEAST.replace("{ dev: {} }", &format!("{{ prod: {{ preflight: {section} }} }}"));
+    let messages: Vec<String> = [
+        with("{ window: { from: \"02:00\", to: \"02:00\" } }"),
+        with("{ window: { from: \"25:00\" } }"),
+        with("{ window: { zone: Europe/Berln } }"),
+        with("{ approvals: { roles: { tech-lead: {} } } }"),
+        with("{ approvals: { roles: { Tech Lead: { users: [tom] } } } }"),
+        with("{ approvals: { override: { \"vp engineering\": { users: [vera] } } } }"),
+        with("{ checks: { required: [lint, test, lint] } }"),
+        with("{ checks: { tag: sgned } }"),
+        with("{ code-scanning: { max-severity: severe } }"),
+        with("{ staging-soak: 0s }"),
+        with("{ rules: { databse-connections: { max: 15 } } }"),
+        with("{ rules: { cpu: { max-of-baseline: 120% } } }"),
+        with("{ aprovals: off }"),
+    ]
+    .iter()
+    .map(|text| refused(text))
+    .collect();
+    assert!(messages.iter().all(|message| message != "accepted"), "{messages:#?}");
+    insta::assert_snapshot!(messages.join("\n\n"));
+}

@@ -193,6 +193,9 @@ fn every_event_of_github_gives_a_request_or_a_refusal_with_its_reason() {
                     grafted["issue"]["pull_request"] = json!({"url": "https://api.github.com/repos/o/r/pulls/1"});
                     grafted["comment"]["body"] = body.into();
                     hear(&grafted);
+                    let mut on_an_issue = payload.clone();
+                    on_an_issue["comment"]["body"] = body.into();
+                    hear(&on_an_issue);
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Runbook Scenario 3: a tag `v*` releases to production, by a canary. The real binary, started as GitHub's runner starts it,
 //! over real HTTP, with people using the public address from start to end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 mod common;
 #[path = "common/production.rs"]
 mod production;

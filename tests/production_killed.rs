@@ -22,7 +22,7 @@ use sandbox::{
 const AT_ONCE: usize = 8;
 
 /// Of the calls, every so manieth is tried where not all are.
-const EVERY: usize = 83;
+const EVERY: usize = 149;
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

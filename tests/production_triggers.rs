@@ -23,7 +23,7 @@ use sandbox::{
 };
 
 /// Worlds at a time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// The runbook's phases.
 const SHARES: [u64; 4] = [5, 25, 50, 100];

@@ -57,7 +57,7 @@ pub mod world;
 pub use behaviour::{Behaviour, Delay, Health, Who};
 pub use clocks::{Clocks, Database, Preflight};
 pub use fault::{Fault, Switch, Times};
-pub use github::{Alert, AlertState, Approval, CheckState, CodeScanning, Conclusion, Membership, RunState, Teams};
+pub use github::{Alert, AlertState, Approval, CheckState, CodeScanning, Conclusion, Membership, Merged, RunState, TagKind, Teams};
 pub use load::{Load, Seen};
 pub use pagerduty::{Incident, IncidentState};
 pub use record::Recorded;

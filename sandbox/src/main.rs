@@ -5,7 +5,7 @@ mod command;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use command::{common, crash, dev, prod, rollback, run, serve, staging};
+use command::{approve, common, crash, dev, prod, rollback, run, serve, staging};
 
 /// A deployment against a world on loopback: no account, no configuration, no network.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum What {
     Rollback(rollback::Rollback),
     /// A release to production is killed in mid-canary, and what comes after makes it safe: live
     Crash(crash::Crash),
+    /// The approval flow, from `/ready-for-prod` on a merged pull request to the release's tag, as people comment
+    Approve(approve::Approve),
     /// Keep a world running for other clients (az, SDKs, curl) until stopped
     Serve(serve::Serve),
     /// Run the command with ARGS inside a world where dev runs already, e.g. `cargo sandbox run -- status`
@@ -51,6 +53,7 @@ async fn carry_out(what: What) -> io::Result<ExitCode> {
         What::Prod(prod) => prod::carry_out(&prod).await,
         What::Rollback(rollback) => rollback::carry_out(&rollback).await,
         What::Crash(crash) => crash::carry_out(&crash).await,
+        What::Approve(approve) => approve::carry_out(&approve).await,
         What::Serve(serve) => serve::carry_out(&serve).await,
         What::Run(run) => run::carry_out(run).await,
     }

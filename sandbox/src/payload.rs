@@ -39,6 +39,41 @@ pub(crate) fn dispatch(git_ref: &str, inputs: &[(&str, &str)]) -> Value {
     })
 }
 
+/// What a comment is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommentedOn {
+    /// An issue.
+    Issue,
+    /// A pull request.
+    PullRequest,
+}
+
+/// An `issue_comment`: GitHub's own example with what this world's differs in (`action`: `created`, `edited`, `deleted`).
+pub(crate) fn comment(action: &str, on: CommentedOn, number: u64, id: u64, by: &str, body: &str) -> Value {
+    let html = format!("https://github.com/{REPOSITORY}/issues/{number}");
+    let user = json!({"login": by, "id": 583_231, "type": if by.ends_with("[bot]") { "Bot" } else { "User" }, "site_admin": false});
+    let mut issue = json!({
+        "number": number, "title": "feat(invoice): add new feature", "state": "open", "locked": false, "html_url": html, "user": user,
+        "labels": [], "body": "",
+    });
+    if on == CommentedOn::PullRequest {
+        issue["pull_request"] = json!({"html_url": format!("https://github.com/{REPOSITORY}/pull/{number}")});
+    }
+    json!({
+        "action": action, "issue": issue,
+        "comment": {
+            "id": id, "html_url": format!("{html}#issuecomment-{id}"), "body": body, "user": user, "created_at": "2026-11-25T01:00:00Z",
+            "updated_at": "2026-11-25T01:00:00Z", "author_association": "OWNER", "performed_via_github_app": null,
+        },
+        "repository": repository(), "organization": organization(), "sender": user,
+    })
+}
+
+/// The clock.
+pub(crate) fn schedule() -> Value {
+    json!({"schedule": "17 * * * *", "workflow": ".github/workflows/resume.yml", "repository": repository(), "organization": organization()})
+}
+
 fn commit(sha: &str, tree: &str) -> Value {
     let person = json!({"name": "The Octocat", "email": "octocat@example.com", "username": "octocat"});
     json!({

@@ -19,7 +19,7 @@ use crate::{
     clocks::Clocks,
     github::{Begun, Conclusion},
     payload,
-    shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE},
+    shared::{REPOSITORY, RUN_ID, SHA, SHA_BEFORE, lock},
     world::World,
 };
 
@@ -119,6 +119,35 @@ impl RunSpec {
             version: String::new(),
             ..Self::push_develop(world)
         }
+    }
+
+    /// A comment as the event that it causes (`action`: `created`, `edited`, `deleted`), as the world has it now. Of one that the
+    /// world does not know there is no event.
+    #[must_use]
+    pub fn comment(world: &World, action: &str, id: u64) -> Self {
+        let found = lock(&world.shared().github).conversations.comment(id);
+        let (number, body, by, is_pull) = found.unwrap_or_default();
+        let on = if is_pull { payload::CommentedOn::PullRequest } else { payload::CommentedOn::Issue };
+        Self {
+            event: "issue_comment".into(),
+            payload: payload::comment(action, on, number, id, &by, &body),
+            git_ref: "refs/heads/main".into(),
+            version: String::new(),
+            ..Self::push_develop(world)
+        }
+    }
+
+    /// The clock, which looks at every release request.
+    #[must_use]
+    pub fn schedule(world: &World) -> Self {
+        Self {
+            event: "schedule".into(),
+            payload: payload::schedule(),
+            git_ref: "refs/heads/main".into(),
+            version: String::new(),
+            ..Self::push_develop(world)
+        }
+        .with("command", "approve")
     }
 
     /// A push of the annotated tag `tag`, e.g. `v1.0.0`, on the head of `main`, with the inputs that a workflow gives. The version

@@ -459,7 +459,11 @@ impl World {
     pub(crate) fn begin_run(&self, spec: &RunSpec) -> Begun {
         let sha = spec.commit();
         match spec.git_ref.strip_prefix("refs/tags/") {
+            // Whoever pushed it made it; a tag that a test made is there already.
+            Some(tag) if lock(&self.shared.github).git.has_tag(tag) => {}
             Some(tag) => self.tag_commit(tag, sha),
+            // Neither a comment nor the clock moves a branch.
+            None if matches!(spec.event.as_str(), "issue_comment" | "schedule") => {}
             None => {
                 let before = spec.payload.get("before").and_then(Value::as_str);
                 lock(&self.shared.github).git.pushed(&spec.git_ref, sha, before);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     azure::{ResourceManager, container_groups, definition, traffic_manager},
     cli::Inputs,
-    config::{Canary, Config, Environment, Preflight, Rule},
+    config::{Canary, Config, Environment, Rule, Source},
     domain::{ImageReference, InstanceName, Role, RolloutId, Version},
     execute::{Emitter, Rollout},
     failure::{Failure, FailureKind},
@@ -57,12 +57,11 @@ pub(super) fn fits(
     if asked.aim() != Aim::Deploy {
         return Ok(());
     }
-    if canary.preflight == Preflight::Asked {
-        return Err(wrong("`preflight` is on, and this version of deploy-action does not carry the checklist out".into())
-            .next("go through the checklist by hand, and switch it off: `preflight: off`"));
+    let given = wiring::given(config, inputs);
+    for asked in canary.preflight.iter().flat_map(|preflight| &preflight.rules).filter(|asked| asked.source == Source::Written) {
+        gate::check(std::slice::from_ref(&asked.rule), &given)?;
     }
     let abort = canary.abort.as_ref().map_or(&[][..], |abort| abort.rules.as_slice());
-    let given = wiring::given(config, inputs);
     let check = |rules: &[Rule]| gate::check(&blue_green::with_health(rules), &given);
     check(abort)?;
     for phase in &canary.phases {

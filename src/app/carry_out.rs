@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{
-    Session, claim, prepare,
+    Session, claim, news, preflight, prepare,
     prepare::Prepared,
     rehearsal::{self, Looked},
 };
@@ -13,7 +13,7 @@ use crate::{
     domain::{EnvironmentName, ExitStatus, Outcome, RolloutId, Strategy},
     execute::{self, Emitter, Ending, Execution, Happening, Rollout},
     failure::{Failure, FailureKind},
-    plan::{Aim, Plan, blue_green::Stuck, canary::Pace},
+    plan::{Aim, Plan, blue_green::Stuck, canary::Pace, preflight::Checklist},
     report::{Beginning, terminal},
     request::{Decision, Deploy},
     runner::log_safe,
@@ -26,6 +26,8 @@ pub(super) enum Intent {
     CarryOut,
     /// Show it.
     Show,
+    /// Go through the checklist before it, and nothing else.
+    Check,
 }
 
 /// What is asked of an environment.
@@ -150,18 +152,27 @@ pub(super) async fn carry_out(
         Intent::Show => match prepare::prepare(session, config, environment, asked, &told, &emitter).await {
             Err(failure) => Ending::refused(failure),
             Ok(prepared) => {
+                let applies = preflight::applies(environment, asked, &prepared);
+                let checked = checked(session, config, environment, asked, &prepared, applies, &emitter).await;
                 let looked = match asked {
                     Asked::RollBack(_) => rehearsal::look(session, environment, &prepared).await,
                     Asked::Deploy(_) | Asked::Promote(_) | Asked::MakeSafe(_) => Vec::new(),
                 };
-                show(session, &prepared.plan, &told, &looked);
-                rehearsal::wrong(&looked).map_or(
-                    Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 },
-                    Ending::refused,
-                )
+                show(session, &prepared.plan, checked.refusal.as_ref(), &looked, &told);
+                rehearsal::wrong(&looked).map_or_else(unchanged, Ending::refused)
             }
         },
-        Intent::CarryOut => alone(session, config, environment, asked, &told, &emitter).await,
+        Intent::Check => {
+            let Checked { checklist, refusal } = check(session, config, environment, asked, &told, &emitter, Whether::Always).await;
+            if session.inputs.format == Format::Json {
+                print(session, &serde_json::to_string_pretty(&checklist).unwrap_or_default());
+            }
+            refusal.map_or_else(unchanged, Ending::refused)
+        }
+        Intent::CarryOut => match check(session, config, environment, asked, &told, &emitter, Whether::ItBegins).await.refusal {
+            Some(failure) => Ending::refused(failure),
+            None => alone(session, config, environment, asked, &told, &emitter).await,
+        },
     };
     ending.tell(&emitter, begun.elapsed());
     drop(emitter);
@@ -176,6 +187,77 @@ pub(super) async fn carry_out(
     Ok(ending)
 }
 
+/// Nothing was asked to change.
+fn unchanged() -> Ending {
+    Ending { outcome: Outcome::Unchanged, exit: ExitStatus::Success, failure: None, url: None, started: 0 }
+}
+
+/// When the checklist is gone through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whether {
+    /// In any case.
+    Always,
+    /// Where a release begins.
+    ItBegins,
+}
+
+/// What came of the checklist before a release.
+#[derive(Default)]
+struct Checked {
+    /// It, where it was gone through.
+    checklist: Option<Checklist>,
+    /// Why the release is refused, if it is.
+    refusal: Option<Failure>,
+}
+
+/// Goes through the checklist before a release, where there is one, before anything is written anywhere: also not the claim.
+async fn check(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    told: &Rollout,
+    emitter: &Emitter,
+    whether: Whether,
+) -> Checked {
+    if environment.canary.is_none() || asked.aim() != Aim::Deploy {
+        return Checked::default();
+    }
+    let prepared = match prepare::again(session, config, environment, asked, told, emitter, Pace::Instant).await {
+        Ok(prepared) => prepared,
+        Err(failure) => return Checked { checklist: None, refusal: Some(failure) },
+    };
+    let applies = match whether {
+        Whether::Always => preflight::asked_for(environment, asked),
+        Whether::ItBegins => preflight::applies(environment, asked, &prepared),
+    };
+    let mut cancel = session.cancel.clone();
+    tokio::select! {
+        biased;
+        signal = cancel.asked() => Checked { checklist: None, refusal: Some(prepare::cancelled(signal)) },
+        checked = checked(session, config, environment, asked, &prepared, applies, emitter) => checked,
+    }
+}
+
+/// What comes of the checklist that applies. Without one, a version that is older than what runs is refused all the same.
+async fn checked(
+    session: &Session,
+    config: &Config,
+    environment: &Environment,
+    asked: &Asked,
+    prepared: &Prepared,
+    applies: Option<preflight::Applies<'_>>,
+    emitter: &Emitter,
+) -> Checked {
+    match applies {
+        None => Checked { checklist: None, refusal: preflight::older(environment, asked, &prepared.observed) },
+        Some(applies) => {
+            let (checklist, refusal) = preflight::go_through(session, config, environment, applies, prepared, emitter).await;
+            Checked { checklist: Some(checklist), refusal }
+        }
+    }
+}
+
 /// Claims the environment, carries out what is asked, and gives the claim back.
 async fn alone(session: &Session, config: &Config, environment: &Environment, asked: &Asked, told: &Rollout, emitter: &Emitter) -> Ending {
     let held = match claim::claim(session, environment, asked, told, emitter).await {
@@ -185,7 +267,7 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
     // What was read before the claim may have changed since: the world is read by whoever has it for themselves.
     let ending = match prepare::prepare(session, config, environment, asked, told, emitter).await {
         Err(failure) => Ending::refused(failure),
-        Ok(Prepared { azure, bodies, plan, hands, .. }) => {
+        Ok(Prepared { azure, bodies, plan, hands, observed, .. }) => {
             let execution = Execution {
                 azure: &azure,
                 http: &session.http,
@@ -199,6 +281,8 @@ async fn alone(session: &Session, config: &Config, environment: &Environment, as
                 cancel: session.cancel.clone(),
                 offset: 0,
             };
+            // Dropped with the rollout's end, whether it has an answer by then or not.
+            let _news = news::look_up(session, &plan, told, &observed, emitter);
             let ending = unwatched(&plan, execute::run(hands, &execution).await, environment);
             match go_back(&plan, &ending, environment) {
                 None => ending,
@@ -226,10 +310,10 @@ fn unwatched(plan: &Plan, ending: Ending, environment: &Environment) -> Ending {
 fn go_back(plan: &Plan, ending: &Ending, environment: &Environment) -> Option<Pace> {
     let stabilize = environment.canary.as_ref()?.stabilize.as_ref()?;
     let failure = ending.failure.as_ref()?;
-    let is_sick = match failure.kind {
-        FailureKind::Breach | FailureKind::Start | FailureKind::CrashLoop | FailureKind::OutOfMemory | FailureKind::Smoke => true,
-        _ => false,
-    };
+    let is_sick = matches!(
+        failure.kind,
+        FailureKind::Breach | FailureKind::Start | FailureKind::CrashLoop | FailureKind::OutOfMemory | FailureKind::Smoke
+    );
     if plan.aim != Aim::Deploy || !is_sick || !plan.is_everywhere(ending.started) {
         return None;
     }
@@ -276,18 +360,28 @@ async fn came_back(session: &Session, config: &Config, before: &Execution<'_>, e
     }
 }
 
-/// Prints the plan, at a terminal for people or as JSON for programs, and what was `looked` at besides.
-fn show(session: &Session, plan: &Plan, told: &Rollout, looked: &[Looked]) {
+/// Prints the plan, at a terminal for people or as JSON for programs, why it would be refused as things stand, and what was `looked`
+/// at besides.
+fn show(session: &Session, plan: &Plan, refusal: Option<&Failure>, looked: &[Looked], told: &Rollout) {
+    let refused = refusal.map(|refusal| format!("As things stand it would be refused: {}", refusal.what));
     let text = match session.inputs.format {
-        Format::Text if looked.is_empty() => terminal::plan_text(plan, told),
-        Format::Text => terminal::plan_text(plan, told) + &rehearsal::text(looked),
+        Format::Text => {
+            let needs = (!looked.is_empty()).then(|| rehearsal::text(looked));
+            [terminal::plan_text(plan, told)].into_iter().chain(refused).chain(needs).collect::<Vec<_>>().join("\n")
+        }
         Format::Json => {
-            let mut plan = serde_json::to_value(plan).unwrap_or_default();
+            let mut plan = plan.clone();
+            plan.notices.extend(refused);
+            let mut plan = serde_json::to_value(&plan).unwrap_or_default();
             if !looked.is_empty() {
                 plan["needs"] = rehearsal::json(looked);
             }
             serde_json::to_string_pretty(&plan).unwrap_or_default()
         }
     };
-    println!("{}", session.inputs.masks.scrub(&log_safe(&text)));
+    print(session, &text);
+}
+
+fn print(session: &Session, text: &str) {
+    println!("{}", session.inputs.masks.scrub(&log_safe(text)));
 }

@@ -1,8 +1,11 @@
 //! The whole run: wires the parts together for each command and returns the exit status. Decides nothing itself.
 
+mod approval;
 mod canary;
 mod carry_out;
 mod claim;
+mod news;
+mod preflight;
 mod prepare;
 mod rehearsal;
 mod resume;
@@ -73,6 +76,7 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
         Command::Schema => return Ok(terminal_commands::schema(&inputs)),
         Command::Completions => return Ok(terminal_commands::completions(&inputs)),
         Command::Replay => return terminal_commands::replay(&inputs),
+        Command::Report => return terminal_commands::report(&inputs),
         Command::Validate => return terminal_commands::validate(&inputs),
         Command::Resume if inputs.process == Process::Post && (runner.saved("outcome").is_some() || runner.saved("rollout").is_none()) => {
             println!("nothing to finish: the step's main process ended by itself, or had begun nothing");
@@ -97,11 +101,14 @@ async fn dispatch(inputs: Inputs, runner: Runner, paint: Paint) -> Result<ExitSt
     let (asked, intent) = match request {
         Request::Deploy(wanted) => (Asked::Deploy(wanted), Intent::CarryOut),
         Request::Plan(wanted) => (Asked::Deploy(wanted), Intent::Show),
+        Request::Preflight(wanted) => (Asked::Deploy(wanted), Intent::Check),
         Request::Rollback(decision) => (Asked::RollBack(decision), Intent::CarryOut),
         Request::PlanRollback(decision) => (Asked::RollBack(decision), Intent::Show),
         Request::Promote(decision) => (Asked::Promote(decision), Intent::CarryOut),
         Request::PlanPromote(decision) => (Asked::Promote(decision), Intent::Show),
         Request::Status(environment) => return status::status(&session, &config, environment.as_ref()).await,
+        Request::ReadyForProd(asked) => return approval::ready(&session, &config, &asked).await,
+        Request::Review(asked) => return approval::review(&session, &config, &asked).await,
         Request::Resume => return resume::resume(&session, &config).await,
         Request::Nothing { reason } => {
             println!("nothing to do: {reason}");

@@ -380,7 +380,7 @@ pub(super) fn left_to_a_person(stuck: &blue_green::Stuck, environment: &Environm
         .next("or deploy another version; where the one before still runs, `command: rollback` goes back to it")
 }
 
-fn cancelled(signal: &str) -> Failure {
+pub(super) fn cancelled(signal: &str) -> Failure {
     Failure::new(FailureKind::Cancelled, format!("the run was cancelled ({signal})"), "this workflow run")
         .meaning("nothing was changed")
         .next("run the workflow again when you want it deployed")

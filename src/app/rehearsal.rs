@@ -146,7 +146,7 @@ pub(super) fn text(looked: &[Looked]) -> String {
         Found::Wrong(failure) => format!("\n  ✘ {}: {}", looked.what, failure.what),
         Found::Unknown(why) => format!("\n  ? {}: not known, {why}", looked.what),
     };
-    format!("\nWhat it needs:{}", looked.iter().map(line).collect::<String>())
+    format!("What it needs:{}", looked.iter().map(line).collect::<String>())
 }
 
 /// For programs.

@@ -68,14 +68,17 @@ impl Session {
     /// Starts the reports of a rollout. A plan that is only shown is told to nobody outside (invariant 8).
     pub(super) fn reports(&self, config: &Config, id: &RolloutId, intent: Intent, beginning: Beginning) -> (Emitter, Reports) {
         let (audience, github) = match intent {
-            Intent::Show => (None, None),
+            Intent::Show | Intent::Check => (None, None),
             Intent::CarryOut => (Some(self.audience(config)), self.github().map(|client| (client, beginning))),
         };
         let (summary, evidence) = match (self.runner.place, intent) {
             (Place::Terminal, Intent::Show) => (None, None),
+            // At a terminal a file is left only where it is asked for.
+            (Place::Terminal, Intent::Check) => (None, self.inputs.evidence.clone()),
             _ => (self.runner.summary.clone(), Some(self.evidence_path(id))),
         };
-        let quiet = intent == Intent::Show && self.inputs.format == crate::cli::Format::Json;
+        let page = evidence.as_ref().map(|path| path.with_extension(report::html::EXTENSION));
+        let quiet = intent != Intent::CarryOut && self.inputs.format == crate::cli::Format::Json;
         let out: report::terminal::Out = if quiet { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
         let destinations = Destinations {
             out,
@@ -83,6 +86,7 @@ impl Session {
             place: self.runner.place,
             summary,
             evidence,
+            page,
             audience,
             github,
             masks: self.inputs.masks.clone(),
@@ -102,7 +106,7 @@ impl Session {
         }
     }
 
-    fn slack(&self, config: &Config) -> Wired<Destination> {
+    pub(super) fn slack(&self, config: &Config) -> Wired<Destination> {
         let Some(slack) = &config.notify.slack else { return Wired::Off("switched off in deploy.yml") };
         match (&self.inputs.slack_token, &self.inputs.slack_webhook) {
             (Some(token), _) => Wired::To(self.bot(token, &slack.channel)),

@@ -1,13 +1,14 @@
-//! Commands for people at a terminal that reach for nothing outside: schema, completions, validate, replay.
+//! Commands for people at a terminal that reach for nothing outside: schema, completions, validate, replay, report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     cli::{self, Inputs},
     config,
     domain::ExitStatus,
+    execute::Event,
     failure::{Failure, FailureKind},
-    report::{evidence, replay},
+    report::{evidence, html, replay, story::Story},
     runner::log_safe,
 };
 
@@ -40,19 +41,42 @@ pub(super) fn validate(inputs: &Inputs) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Success)
 }
 
+/// Makes the HTML page of a release from its evidence file, beside it. Checks the file's chain; its verdicts are not derived again.
+pub(super) fn report(inputs: &Inputs) -> Result<ExitStatus, Failure> {
+    let path = PathBuf::from(inputs.words.first().cloned().unwrap_or_default());
+    let lines = intact(&path)?;
+    let mut story = Story::default();
+    for line in lines {
+        story.hear(&Event { at: line.at, event: line.event });
+    }
+    let page = path.with_extension(html::EXTENSION);
+    std::fs::write(&page, inputs.masks.scrub(&html::render(&story))).map_err(|error| {
+        Failure::new(FailureKind::Request, format!("the page cannot be written: {error}"), page.display().to_string())
+            .meaning("nothing else was touched")
+            .next("copy the evidence file to a folder that can be written to, and make the page there")
+    })?;
+    println!("{}: {}", page.display(), log_safe(&crate::report::story::headline(&story)));
+    Ok(ExitStatus::Success)
+}
+
+/// The lines of an evidence file whose chain is intact.
+fn intact(path: &Path) -> Result<Vec<evidence::Line>, Failure> {
+    evidence::read(path).map_err(|error| {
+        Failure::new(FailureKind::Request, format!("this is no intact evidence file: {error}"), path.display().to_string())
+            .meaning("nothing that it says can be relied on")
+            .next("take the file from the run's artifacts again")
+    })
+}
+
 /// Checks the chain of an evidence file, derives its verdicts again from the recorded answers and samples, and shows them.
 pub(super) fn replay(inputs: &Inputs) -> Result<ExitStatus, Failure> {
     let path = PathBuf::from(inputs.words.first().cloned().unwrap_or_default());
-    let not_evidence = |what: String, meaning: &str| {
-        Failure::new(FailureKind::Request, what, path.display().to_string())
-            .meaning(meaning)
-            .next("take the file from the run's artifacts again")
-    };
-    let lines = evidence::read(&path)
-        .map_err(|error| not_evidence(format!("this is no intact evidence file: {error}"), "nothing that it says can be relied on"))?;
+    let lines = intact(&path)?;
     let replayed = replay::replay(&lines).map_err(|difference| {
         let meaning = "the chain is intact, and what the file says does not follow from what it measured: somebody wrote it anew";
-        not_evidence(log_safe(&difference.to_string()), meaning)
+        Failure::new(FailureKind::Request, log_safe(&difference.to_string()), path.display().to_string())
+            .meaning(meaning)
+            .next("take the file from the run's artifacts again")
             .next("where another version of deploy-action wrote it, replay it with that one: rules may be judged differently since")
     })?;
     for (at, text) in &replayed.told {

@@ -43,6 +43,8 @@ pub enum Command {
     Diagnose,
     /// Derive verdicts again from evidence.
     Replay,
+    /// Make the HTML page of evidence.
+    Report,
     /// Print the configuration's JSON Schema.
     Schema,
     /// Check a configuration.
@@ -63,7 +65,7 @@ pub enum RollbackStrategy {
 }
 
 /// Every command, its word, and what it does.
-pub const COMMANDS: [(Command, &str, &str); 15] = [
+pub const COMMANDS: [(Command, &str, &str); 16] = [
     (Command::Auto, "auto", "Pick the command from GitHub's event (default)"),
     (Command::Deploy, "deploy", "Deploy a version to an environment"),
     (Command::Rollback, "rollback", "Go back to the version before"),
@@ -75,6 +77,7 @@ pub const COMMANDS: [(Command, &str, &str); 15] = [
     (Command::Status, "status", "Show what runs where"),
     (Command::Diagnose, "diagnose", "Find out what is wrong in an environment"),
     (Command::Replay, "replay", "Check an evidence file's chain and derive its verdicts again"),
+    (Command::Report, "report", "Make the HTML page of a release from its evidence file, beside it"),
     (Command::Schema, "schema", "Print the JSON Schema of deploy.yml (or of the evidence: `schema evidence`)"),
     (Command::Validate, "validate", "Check a deploy.yml and show what it says"),
     (Command::Resume, "resume", "Finish or make safe what an earlier run left"),
@@ -278,7 +281,7 @@ pub fn command_line() -> Clap {
             Command::Completions => {
                 sub.arg(Arg::new("words").value_name("SHELL").required(true).value_parser(PossibleValuesParser::new(SHELLS)))
             }
-            Command::Replay => sub.arg(Arg::new("words").value_name("FILE").required(true)),
+            Command::Replay | Command::Report => sub.arg(Arg::new("words").value_name("FILE").required(true)),
             Command::Schema => {
                 sub.arg(Arg::new("words").value_name("WHAT").value_parser(PossibleValuesParser::new(["config", "evidence"])))
             }

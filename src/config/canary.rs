@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ProfileConfig, Quantity, Rule};
+use super::{Preflight, ProfileConfig, Quantity, Rule};
 use crate::domain::{InstanceName, Share};
 
 /// What the canary strategy needs.
@@ -32,17 +32,8 @@ pub struct Canary {
     pub stabilize: Option<Stabilize>,
     /// The shares of a staged rollback, rising to 100%.
     pub staged: Vec<Staged>,
-    /// Whether the checklist before a release is asked for.
-    pub preflight: Preflight,
-}
-
-/// Whether the checklist before a release is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preflight {
-    /// It is.
-    Asked,
-    /// It is switched off.
-    Off,
+    /// The checklist before a release; `None`: off.
+    pub preflight: Option<Preflight>,
 }
 
 /// Rules that take the canary to 0% at once, in every phase.

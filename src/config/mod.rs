@@ -6,6 +6,7 @@ mod check;
 mod container;
 mod error;
 mod pattern;
+mod preflight;
 mod read;
 mod reference;
 mod rules;
@@ -15,7 +16,7 @@ mod sql;
 mod surface;
 mod tree;
 
-pub use canary::{Abort, Ask, Canary, FinalCheck, OnBreach, Phase, Preflight, Stabilize, Staged, Verify};
+pub use canary::{Abort, Ask, Canary, FinalCheck, OnBreach, Phase, Stabilize, Staged, Verify};
 pub use container::{
     Access, AzureFile, Container, EmptyDir, GitRepository, Gpu, GpuSku, Identity, IpType, LogAnalytics, OsType, Port, Probe, ProbeKind,
     Protocol, RestartPolicy, SystemIdentity, Volume, VolumeSource,
@@ -24,6 +25,9 @@ pub use container::{
 pub(crate) use check::nearest;
 pub use error::{ConfigError, Problem};
 pub use pattern::matches;
+pub use preflight::{
+    AlertSeverity, ApprovalRole, Approvals, Checks, CodeScanning, Leave, Preflight, PreflightRule, Source, TagForm, Window,
+};
 pub use read::{load, observe_rules, parse};
 pub use reference::reference;
 pub use rules::{Bound, Database, Factor, MetricKind, Metrics, MetricsSource, NoData, Quantity, Reader, Rule, Unit};

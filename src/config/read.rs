@@ -3,6 +3,7 @@
 mod blue_green;
 mod canary;
 mod container;
+mod preflight;
 mod rules;
 mod whole;
 

@@ -290,7 +290,7 @@ const ENVIRONMENT: Shape = Section(&[
     key("health", Optional, HEALTH, "The health gate."),
     key("smoke", Default("[/health]"), OrOff(&List(&FORM_PATH)), "Paths that must answer 2xx."),
     key("observe", Optional, OrOff(&OBSERVE), "Watching after a blue-green switch; left out, it is on with its defaults."),
-    key("preflight", Optional, OrOff(&PREFLIGHT), "The checklist before a canary."),
+    key("preflight", Optional, OrOff(&PREFLIGHT), "The checklist before a release; left out, it is on with its defaults."),
     key(
         "abort",
         Optional,
@@ -376,19 +376,32 @@ const PREFLIGHT: Shape = Section(&[
         "window",
         Optional,
         OrOff(&Section(&[
-            key("from", Required, Shape::Form(Form::TimeOfDay), "Its beginning."),
-            key("to", Required, Shape::Form(Form::TimeOfDay), "Its end."),
+            key("from", Default("02:00"), Shape::Form(Form::TimeOfDay), "Its beginning."),
+            key("to", Default("06:00"), Shape::Form(Form::TimeOfDay), "Its end; where that is earlier, it goes over midnight."),
             key("zone", Default("UTC"), Shape::Form(Form::Zone), "Its time zone."),
         ])),
-        "When releases are allowed.",
+        "When releases are allowed; left out, it is on with its defaults.",
     ),
     key(
         "approvals",
         Optional,
         OrOff(&Section(&[
             key("within", Default("24h"), Duration(1000), "How long an approval lasts."),
-            key("roles", Optional, Map("a role", &ROLE), "The roles that must approve."),
+            key(
+                "roles",
+                Optional,
+                Map("a role", &ROLE),
+                "The roles that must approve, and who holds them. Without it nobody does, and the summary says so.",
+            ),
             key("override", Optional, Map("a role", &ROLE), "The roles that may override a failed row."),
+            key("several-roles", Default("refuse"), Choice(&["refuse", "allow"]), "Whether one person may fill several roles."),
+            key("own-changes", Default("refuse"), Choice(&["refuse", "allow"]), "Whether who wrote the change may approve it alone."),
+            key(
+                "workflow",
+                Default("ci-cd-enterprise.yml"),
+                Text,
+                "The file in .github/workflows that is started on the tag where a push of it by the workflow's own token starts nothing.",
+            ),
         ])),
         "Who must approve.",
     ),
@@ -397,9 +410,15 @@ const PREFLIGHT: Shape = Section(&[
         Optional,
         OrOff(&Section(&[
             key("ref", Default("main"), Text, "The branch that the commit must be on."),
+            key(
+                "tag",
+                Default("annotated"),
+                Choice(&["any", "annotated", "signed"]),
+                "What the tag must be; a signature counts once GitHub has verified it.",
+            ),
             key("required", Optional, List(&Text), "Check runs that must have succeeded on the commit."),
         ])),
-        "Check runs.",
+        "What is asked of the commit and its tag.",
     ),
     key(
         "code-scanning",
@@ -412,5 +431,10 @@ const PREFLIGHT: Shape = Section(&[
         )])),
         "Code-scanning alerts.",
     ),
-    key("rules", Optional, RULES, "Rules that production must meet before."),
+    key(
+        "rules",
+        Optional,
+        RULES,
+        "Rules that production must meet before, laid over the defaults metric by metric. Default: `database-connections: { max: 15 }`, `cpu: { max: 60% }` and `memory: { max: 60% }`, each where there is somebody to ask.",
+    ),
 ]);

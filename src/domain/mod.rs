@@ -4,6 +4,7 @@
 mod image;
 mod names;
 mod outcome;
+mod release;
 mod secret;
 mod share;
 mod slot;
@@ -13,6 +14,7 @@ mod weight;
 pub use image::{Digest, ImageReference, ImageRepository, Version};
 pub use names::{EnvironmentName, InstanceName, MetricName, RolloutId, Sha};
 pub use outcome::{ExitStatus, Outcome};
+pub use release::ReleaseVersion;
 pub use secret::{Masks, SHORTEST, Secret};
 pub use share::Share;
 pub use slot::Slot;

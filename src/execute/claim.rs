@@ -68,7 +68,9 @@ pub(super) async fn why(failure: Failure, hands: &Hands, execution: &Execution<'
         | FailureKind::CrashLoop
         | FailureKind::Breach
         | FailureKind::NoEvidence
+        | FailureKind::SteppedBack
         | FailureKind::Traffic
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Interfered
         | FailureKind::Superseded

@@ -118,7 +118,9 @@ fn troubleshooting(kind: FailureKind, name: &InstanceName, environment: &Environ
         | FailureKind::AzureUnreachable
         | FailureKind::Breach
         | FailureKind::NoEvidence
+        | FailureKind::SteppedBack
         | FailureKind::Traffic
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Interfered
         | FailureKind::Superseded
@@ -149,7 +151,8 @@ fn behind_traffic_manager(
     environment: &Environment,
 ) -> (&'static str, Vec<String>, Option<String>) {
     let group = &environment.resource_group;
-    let profile = environment.blue_green.as_ref().map_or("", |blue_green| blue_green.profile.name.as_str());
+    let blue_green = environment.blue_green.as_ref().map(|blue_green| blue_green.profile.name.as_str());
+    let profile = blue_green.or_else(|| environment.canary.as_ref().map(|canary| canary.profile.name.as_str())).unwrap_or_default();
     let upper = environment.name.as_str().to_uppercase();
     let fix = "Investigate it locally, fix the code or the database, and run the workflow again".to_owned();
     let causes = vec![
@@ -184,6 +187,16 @@ fn behind_traffic_manager(
             ],
             None,
         ),
+        FailureKind::SteppedBack => (
+            "Gradual promotion stuck at 25%",
+            vec![
+                "See which rule of the larger share it broke, and how it does at the smaller one: the gates in the job summary".into(),
+                "The runbook's examples: errors of the new version, the database's connections, the cache's invalidation, a new dependency"
+                    .into(),
+                "Go on where the cause is known and mended: command: promote; otherwise: command: rollback".into(),
+            ],
+            None,
+        ),
         FailureKind::Breach | FailureKind::Superseded => (
             "Rollback needed after traffic switch",
             vec![
@@ -204,6 +217,7 @@ fn behind_traffic_manager(
         | FailureKind::Capacity
         | FailureKind::Azure
         | FailureKind::AzureUnreachable
+        | FailureKind::Preflight
         | FailureKind::Claimed
         | FailureKind::Cancelled
         | FailureKind::Internal => (

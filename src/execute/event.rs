@@ -5,12 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::Rule,
+    changes::Changes,
+    config::{Preflight, Rule},
     domain::{EnvironmentName, ExitStatus, ImageReference, InstanceName, Outcome, RolloutId, Share, Strategy, Version},
     failure::Failure,
     gate::{Checked, Judgement, Sample, Settings},
-    observe::{AzureEvent, Instance, MonitorStatus, Observed},
-    plan::{Aim, Plan, Side, Slice, Step},
+    observe::{AzureEvent, Instance, MonitorStatus, Observed, preflight::Facts},
+    plan::{Aim, Plan, Side, Slice, Step, preflight::Checklist},
 };
 
 /// Something that happened, and when.
@@ -40,6 +41,20 @@ pub enum Happening {
         observed: Box<Observed>,
         /// What will be done.
         plan: Plan,
+    },
+    /// What is new in the version was looked up; no step waits for it.
+    ChangesListed {
+        /// What is new.
+        changes: Changes,
+    },
+    /// The checklist before a release was gone through. Nothing has been changed yet.
+    Preflight {
+        /// What it asks for.
+        asked: Box<Preflight>,
+        /// What was read.
+        facts: Box<Facts>,
+        /// Its rows.
+        checklist: Checklist,
     },
     /// A step begins.
     StepStarted {

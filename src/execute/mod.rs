@@ -267,7 +267,7 @@ async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: 
     let failure = claim::why(failure, &hands, execution).await;
     let undo = match failure.kind {
         // Somebody else decided meanwhile, or somebody must: taking back would be fighting them.
-        FailureKind::Interfered | FailureKind::Superseded | FailureKind::NoEvidence => Vec::new(),
+        FailureKind::Interfered | FailureKind::Superseded | FailureKind::NoEvidence | FailureKind::SteppedBack => Vec::new(),
         _ => hands.needed(plan.undo(started)),
     };
     if !undo.is_empty() {
@@ -288,7 +288,7 @@ async fn stopped(failure: Failure, started: usize, mut hands: Hands, execution: 
                 Ending { outcome: Outcome::RolledBack, exit: ExitStatus::NotDeployed, failure: Some(failure), url: None, started: 0 }
             }
             TakenBack::Kept(why) => {
-                mark_held(&why, execution).await;
+                mark_held(&plan.subject, &why, execution).await;
                 Ending { outcome: Outcome::Held, exit: ExitStatus::PersonNeeded, failure: Some(why), url: None, started: 0 }
             }
             TakenBack::NotSafe(why) => {
@@ -343,19 +343,23 @@ async fn for_a_person(failure: Failure, started: usize, touched: Touched, execut
         Aim::RollBack | Aim::MakeSafe | Aim::Finish => Outcome::Failed,
     };
     if outcome == Outcome::Held && !begun.iter().any(|step| matches!(step, Step::MarkStable { .. })) {
-        mark_held(&failure, execution).await;
+        // Where its version is everywhere, the candidate is gone.
+        let everywhere = begun.iter().rev().find_map(|step| match step {
+            Step::Phase { on, .. } => on.first(),
+            _ => None,
+        });
+        let on = everywhere.filter(|_| plan.is_everywhere(started)).unwrap_or(&plan.subject);
+        mark_held(on, &failure, execution).await;
     }
     Ending { outcome, exit: ExitStatus::PersonNeeded, failure: Some(failure), url: None, started: 0 }
 }
 
 /// Writes on the instance that a person must decide, so that no later run makes it "safe" in their place. Best effort: without
 /// it a scheduled `resume` takes the version back, which is safe too.
-async fn mark_held(why: &Failure, execution: &Execution<'_>) {
+async fn mark_held(on: &InstanceName, why: &Failure, execution: &Execution<'_>) {
     let why = why.what.chars().take(200).collect();
-    if let Err(error) = instances::tag(&execution.plan.subject, &[("held", why)], execution).await {
-        execution
-            .emitter
-            .emit(Happening::Warned { text: format!("{} could not be marked as held: {}", execution.plan.subject, error.what) });
+    if let Err(error) = instances::tag(on, &[("held", why)], execution).await {
+        execution.emitter.emit(Happening::Warned { text: format!("{on} could not be marked as held: {}", error.what) });
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn switch(
         }
         hands.certainty = Certainty::Sure;
         hands.profile = Some(now);
-        hands.leaves(from.map(|from| from.instance.clone()), &[to.instance.clone()]);
+        hands.leaves(from.map(|from| from.instance.clone()), std::slice::from_ref(&to.instance));
     }
     execution.emitter.emit(Happening::TrafficSwitched {
         step: index,

@@ -208,7 +208,7 @@ impl Cadence {
 /// that share and watched there (runbook Scenario 3, Phase 2: "Rollback to 25%").
 ///
 /// # Errors
-/// As [`observe`]; `NoEvidence` after a step back that held: a person promotes it or takes it back.
+/// As [`observe`]; `SteppedBack` after a step back that held: a person promotes it or takes it back.
 pub(super) async fn phase(
     index: usize,
     watch: &Watch<'_>,
@@ -240,7 +240,7 @@ pub(super) async fn phase(
     };
     observe(index, &again, hands, execution).await.map_err(Ended::failure)?;
     Err(Failure::new(
-        FailureKind::NoEvidence,
+        FailureKind::SteppedBack,
         format!("{}; it was taken back to {} and is well there", failure.what, back.share),
         failure.resource,
     )

@@ -9,9 +9,6 @@ use serde_json::json;
 use super::{Client, GithubError, Repeat, cut};
 use crate::domain::Sha;
 
-/// Statuses on a page; the most that GitHub gives.
-const PAGE: usize = 100;
-
 /// Pages read at most: GitHub keeps 1000 statuses for a commit and context.
 const PAGES: usize = 10;
 
@@ -80,6 +77,9 @@ pub struct Listed {
 pub struct Creator {
     /// The name, e.g. `github-actions[bot]`.
     pub login: String,
+    /// GitHub's word: `User`, `Bot`, `Organization`.
+    #[serde(default, rename = "type")]
+    pub kind: String,
 }
 
 /// Sets a status on the commit `sha`. One that was perhaps set already is set again: the newest counts, and they are alike.
@@ -101,16 +101,6 @@ pub async fn set(client: &Client, sha: &Sha, status: &CommitStatus<'_>) -> Resul
 /// # Errors
 /// What GitHub said, and which permission is missing.
 pub async fn list(client: &Client, sha: &Sha) -> Result<Vec<Listed>, GithubError> {
-    let mut all = Vec::new();
-    for page in 1..=PAGES {
-        let (number, size) = (page.to_string(), PAGE.to_string());
-        let query = [("per_page", size.as_str()), ("page", number.as_str())];
-        let found: Vec<Listed> = client.call(Method::GET, &["commits", sha.as_str(), "statuses"], &query, None, "statuses: read").await?;
-        let is_last = found.len() < PAGE;
-        all.extend(found);
-        if is_last {
-            break;
-        }
-    }
-    Ok(all)
+    let path = ["commits", sha.as_str(), "statuses"];
+    client.list(&path, &[], PAGES, |page: Vec<Listed>| page).await.map_err(|error| error.told("statuses: read"))
 }

@@ -1,17 +1,41 @@
 //! GitHub's REST API: the few calls that a rollout makes, over the shared HTTP client. Decides nothing, but who has an
 //! environment's lock.
 
+/// What people said of the release of a commit.
+pub mod approvals;
+/// Check runs of a commit.
+pub mod check_runs;
+/// Code-scanning alerts.
+pub mod code_scanning;
 /// Commit statuses: what a commit has passed, for people, branch rules and the production preflight.
 pub mod commit_statuses;
+/// What is new between two commits.
+pub mod compare;
 /// Deployments and their statuses.
 pub mod deployments;
+/// Issues, their comments and reactions.
+pub mod issues;
 /// The lock of an environment: one run at a time.
 pub mod lock;
+/// What somebody may do, and whom a token speaks for.
+pub mod people;
+/// Pull requests.
+pub mod pulls;
+/// Where a commit is, seen from a branch, and how a tag was made.
+pub mod refs;
+/// Releases that were asked for.
+pub mod release_requests;
+/// Releases and their notes.
+pub mod releases;
 /// Workflow runs: whether one is over.
 pub mod runs;
+/// Making a release's tag, and starting a workflow on it.
+pub mod tagging;
+mod teams;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,6 +54,9 @@ const ANSWER: Duration = Duration::from_secs(8);
 
 /// The longest wait for a rate limit: reports do not hold up a rollout's end for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Items on a page; the most that GitHub gives.
+const PAGE: usize = 100;
 
 /// The longest description of a commit status and of a deployment status.
 const DESCRIPTION: usize = 140;
@@ -61,6 +88,32 @@ impl Client {
         &self.repository
     }
 
+    /// All pages of a list, 100 at a time and at most `pages` of them; `items` takes a page's items out of an answer.
+    async fn list<P: DeserializeOwned, T>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        pages: usize,
+        items: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, ListError> {
+        let mut all = Vec::new();
+        for page in 1..=pages {
+            let (number, size) = (page.to_string(), PAGE.to_string());
+            let whole: Vec<(&str, &str)> = query.iter().copied().chain([("per_page", size.as_str()), ("page", number.as_str())]).collect();
+            let answer = self.ask(Method::GET, path, &whole, None, Repeat::Always).await.map_err(ListError::Unanswered)?;
+            if !answer.status.is_success() {
+                return Err(ListError::Refused(answer));
+            }
+            let found = items(answer.read("").map_err(ListError::Unanswered)?);
+            let is_last = found.len() < PAGE;
+            all.extend(found);
+            if is_last {
+                return Ok(all);
+            }
+        }
+        Ok(all)
+    }
+
     /// Sends a call below the repository and reads its answer. `permission` is what the token needs, for the error.
     async fn call<T: DeserializeOwned>(
         &self,
@@ -84,14 +137,21 @@ impl Client {
         body: Option<&Value>,
         repeat: Repeat,
     ) -> Result<Answer, GithubError> {
+        let whole: Vec<&str> = ["repos"].into_iter().chain(self.repository.split('/')).chain(path.iter().copied()).collect();
+        self.ask_anywhere(method, &whole, query, body, repeat).await
+    }
+
+    /// The same for a path that is not below the repository.
+    async fn ask_anywhere(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        repeat: Repeat,
+    ) -> Result<Answer, GithubError> {
         let mut url = self.base.clone();
-        let owner_and_name = self.repository.split('/');
-        url.path_segments_mut()
-            .map_err(|()| GithubError(format!("{} cannot be GitHub's API", self.base)))?
-            .pop_if_empty()
-            .push("repos")
-            .extend(owner_and_name)
-            .extend(path);
+        url.path_segments_mut().map_err(|()| GithubError(format!("{} cannot be GitHub's API", self.base)))?.pop_if_empty().extend(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -111,9 +171,9 @@ impl Client {
                 Ok(answer) => match passing(&answer) {
                     Some(after) => (format!("HTTP {}", answer.status()), after),
                     None => {
-                        let status = answer.status();
+                        let (status, date) = (answer.status(), date(&answer));
                         match (answer.bytes().await, repeat) {
-                            (Ok(body), _) => return Ok(Answer { status, body: body.to_vec() }),
+                            (Ok(body), _) => return Ok(Answer { status, date, body: body.to_vec() }),
                             (Err(error), Repeat::UnlessItArrived) => return Err(unreadable(&http::cause(&error))),
                             (Err(error), Repeat::Always) => (http::cause(&error), None),
                         }
@@ -134,6 +194,24 @@ impl Client {
     }
 }
 
+/// Why a list was not read.
+enum ListError {
+    /// GitHub answered with something else than a success.
+    Refused(Answer),
+    /// There was no answer, or none that can be read.
+    Unanswered(GithubError),
+}
+
+impl ListError {
+    /// The same in a sentence; `permission` is what the token needs.
+    fn told(self, permission: &str) -> GithubError {
+        match self {
+            Self::Refused(answer) => answer.refused(permission),
+            Self::Unanswered(error) => error,
+        }
+    }
+}
+
 /// Whether a call may be sent again.
 #[derive(Clone, Copy)]
 enum Repeat {
@@ -146,6 +224,8 @@ enum Repeat {
 /// A final answer, whatever its status.
 struct Answer {
     status: StatusCode,
+    /// When it was given, by GitHub's clock.
+    date: Option<Timestamp>,
     body: Vec<u8>,
 }
 
@@ -172,6 +252,12 @@ impl Answer {
         };
         GithubError(format!("GitHub answered HTTP {}: {}{advice}", self.status.as_u16(), self.message()))
     }
+}
+
+/// What the header `Date` says (RFC 9110, 6.6.1).
+fn date(answer: &reqwest::Response) -> Option<Timestamp> {
+    let text = answer.headers().get("date")?.to_str().ok()?;
+    jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp())
 }
 
 fn unreadable(why: &str) -> GithubError {

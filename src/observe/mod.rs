@@ -1,6 +1,8 @@
 //! The world as data: what runs where and where traffic goes, as an environment's plan needs it. Reads only; decides nothing.
 
 mod instance;
+/// What the checklist before a release is judged on.
+pub mod preflight;
 mod profile;
 
 pub use instance::{AzureEvent, ContainerPhase, ContainerState, Instance, Provisioning, Tags};

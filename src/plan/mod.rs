@@ -6,10 +6,12 @@ pub mod blue_green;
 pub mod canary;
 mod change;
 mod direct;
+/// The checklist before a release.
+pub mod preflight;
 mod step;
 
 pub use direct::plan as direct;
-pub use step::{Side, Slice, SmokeTarget, Step, StepBack};
+pub use step::{Side, Slice, SmokeTarget, Step, StepBack, in_order};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

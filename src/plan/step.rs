@@ -318,9 +318,11 @@ impl std::fmt::Display for Step {
             }
             Self::MarkPromoted { instance } => write!(f, "Mark {instance} promoted"),
             Self::Together { lanes } => {
-                let lanes: Vec<String> =
-                    lanes.iter().map(|lane| lane.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then ")).collect();
-                write!(f, "At the same time: {}", lanes.join(" | "))
+                write!(f, "At the same time: {}", lanes.first().map_or_else(String::new, |lane| in_order(lane)))?;
+                match lanes.len() {
+                    0 | 1 => Ok(()),
+                    count => write!(f, "; and {} more", count - 1),
+                }
             }
             Self::MarkStable { instance } => write!(f, "Mark {instance} stable"),
         }
@@ -344,6 +346,12 @@ fn shares(slices: &[Slice]) -> String {
         })
         .collect();
     parts.join("; ")
+}
+
+/// Steps one after the other: "Update prod-stable-1, then Health of prod-stable-1: GET /health".
+#[must_use]
+pub fn in_order(lane: &[Step]) -> String {
+    lane.iter().map(ToString::to_string).collect::<Vec<_>>().join(", then ")
 }
 
 fn names(instances: &[InstanceName]) -> String {

@@ -95,15 +95,38 @@ pub(super) fn headline(story: &Story, incident: &Incident<'_>) -> String {
     let environment = story.rollout.as_ref().map_or_else(String::new, |rollout| story::title(rollout.environment.as_str()));
     let version = story.version_words();
     match incident.stage {
+        Stage::Unsafe if let Some(share) = stepped_back(story) => {
+            format!(
+                "🚨 {environment} deployment of {version} broke a rule and was taken back to {share} of people, who are still sent to it"
+            )
+        }
         Stage::Unsafe => format!("🚨 {environment} deployment of {version} is being taken back, and people are still sent to it"),
         Stage::Safe => format!("🚨 {environment} deployment of {version} is being taken back"),
         Stage::Ended(_) => story::headline(story),
     }
 }
 
+/// The share that a version was taken back to, where it still is there.
+fn stepped_back(story: &Story) -> Option<crate::domain::Share> {
+    let last = story.watches().filter_map(|watched| match watched.decision {
+        story::Decision::SteppedBack { to, .. } => Some((watched.step, to)),
+        story::Decision::Open | story::Decision::Passed | story::Decision::Stopped { .. } => None,
+    });
+    let is_there = |step: usize| match story.steps.get(step) {
+        Some(story::Step::Running) => true,
+        // It held there, and that is how the run ended.
+        Some(story::Step::Failed { .. }) => story.end.as_ref().is_some_and(|end| end.outcome == Outcome::Held),
+        Some(story::Step::Waiting | story::Step::Done { .. }) | None => false,
+    };
+    last.last().filter(|(step, _)| is_there(*step)).map(|(_, share)| share)
+}
+
 /// What was done for the people who use the environment, in a sentence; `None` where that is not known.
 pub(super) fn traffic(story: &Story) -> Option<String> {
     match story.safe_after_ms {
+        None if let Some(share) = stepped_back(story) => {
+            Some(format!("{share} of people are sent to the new version, the share that it was taken back to"))
+        }
         Some(after) => Some(format!("traffic safe {} after the decision, acknowledged by Traffic Manager", story::duration(after))),
         None if story.taken_back.is_some() && !story.has_moved_people() => Some("nobody was sent to the new version".into()),
         None => None,

@@ -1,16 +1,24 @@
 //! Listeners on the executor's events. None of them can change an outcome (invariant 6): what fails is a warning.
 //! Files and the terminal are written in order, at once; whatever crosses a network runs beside, at its own pace.
 
+/// What is new in a version, as displays show it.
+pub mod changes;
 mod commit_status;
 mod delivery;
 /// The hash-chained evidence file.
 pub mod evidence;
 mod github_deployment;
+/// A release as one HTML page.
+pub mod html;
 mod incident;
 /// PagerDuty's alerts.
 pub mod pagerduty;
+mod preflight;
+mod release;
+mod release_notes;
 /// An evidence file told again, verdict by verdict.
 pub mod replay;
+mod series;
 /// Slack's messages.
 pub mod slack;
 /// The status page's incidents.
@@ -54,6 +62,8 @@ pub struct Destinations {
     pub summary: Option<PathBuf>,
     /// The evidence file.
     pub evidence: Option<PathBuf>,
+    /// The HTML page of a release that is watched.
+    pub page: Option<PathBuf>,
     /// Who is told besides; `None`: nobody, because the plan is only shown.
     pub audience: Option<Audience>,
     /// The GitHub deployment.
@@ -141,10 +151,10 @@ impl<T> Wired<T> {
 /// Starts the reports; they hear what is sent to the channel until it is closed.
 #[must_use]
 pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Reports) {
-    let Destinations { out, paint, place, summary, evidence, audience, github, masks } = destinations;
+    let Destinations { out, paint, place, summary, evidence, page, audience, github, masks } = destinations;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (stories, watching) = watch::channel(Story::default());
-    let (mut network, ears) = match audience {
+    let (mut network, mut ears) = match audience {
         Some(audience) => start_telling(audience, &masks, &watching),
         None => (Vec::new(), Vec::new()),
     };
@@ -152,6 +162,9 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         let deployment = github_deployment::tell(client.clone(), beginning, watching.clone());
         let task = tokio::spawn(async { deployment.await.map(|()| Told::Nothing) });
         network.push(Network { name: "GitHub deployment", ear: None, task });
+        let notes = release_notes::tell(client.clone(), masks.clone(), watching.clone());
+        network.push(Network { name: Ear::ReleaseNotes.as_str(), ear: Some(Ear::ReleaseNotes), task: tokio::spawn(notes) });
+        ears.push((Ear::ReleaseNotes, Heard::Listening));
         let status = commit_status::tell(client, watching);
         let task = tokio::spawn(async { status.await.map(|()| Told::Nothing) });
         network.push(Network { name: "commit status", ear: None, task });
@@ -165,7 +178,8 @@ pub fn start(destinations: Destinations) -> (mpsc::UnboundedSender<Event>, Repor
         }
     });
     let terminal = terminal::Terminal::new(out, paint, place, masks.clone());
-    let mut local = Local { terminal, summary, evidence: writer, masks, stories, story: Story { audience: ears, ..Story::default() } };
+    let story = Story { audience: ears, ..Story::default() };
+    let mut local = Local { terminal, summary, evidence: writer, page, masks, stories, story };
     let local = tokio::spawn(async move {
         let mut receiver = receiver;
         for (report, why) in trouble {
@@ -197,6 +211,7 @@ struct Local {
     terminal: terminal::Terminal,
     summary: Option<PathBuf>,
     evidence: Option<evidence::Writer>,
+    page: Option<PathBuf>,
     masks: Masks,
     stories: watch::Sender<Story>,
     story: Story,
@@ -205,8 +220,8 @@ struct Local {
 impl Local {
     fn hear(&mut self, event: Event) {
         self.story.hear(&event);
+        let mut trouble: Vec<(&str, String)> = self.write_page().into_iter().collect();
         self.terminal.print(&event, &self.story);
-        let mut trouble = Vec::new();
         if let Some(writer) = &mut self.evidence
             && let Err(error) = writer.write(&event)
         {
@@ -229,8 +244,28 @@ impl Local {
 
     /// Writes the summary anew, with what was noted since the last event.
     fn summarise(&mut self) {
-        if let Some((report, why)) = self.write_summary() {
+        if let Some((report, why)) = self.write_page().or_else(|| self.write_summary()) {
             self.hear(failed(report, why));
+        }
+    }
+
+    /// Writes the page of a release that was watched, once it has ended; gives up on it, and says why, when that fails.
+    fn write_page(&mut self) -> Option<(&'static str, String)> {
+        let path = self.page.as_ref()?;
+        if self.story.end.is_none() || self.story.watches().next().is_none() {
+            return None;
+        }
+        let page = self.masks.scrub(&html::render(&self.story));
+        match std::fs::write(path, page) {
+            Ok(()) => {
+                self.story.page = Some(path.display().to_string());
+                None
+            }
+            Err(error) => {
+                let why = format!("{} cannot be written: {error}", path.display());
+                (self.page, self.story.page) = (None, None);
+                Some(("HTML page", why))
+            }
         }
     }
 

@@ -197,6 +197,7 @@ fn details(story: &Story, rollout: &Rollout, incident: &Incident<'_>) -> Value {
     add("what happened", incident.failure.map(|failure| failure.what.clone()));
     add("it means", incident.failure.map(|failure| failure.consequence.clone()));
     add("traffic", incident::traffic(story));
+    add("overridden", Some(story.overridden().join("; ")));
     add("runbook", story.diagnosis.as_ref().map(|diagnosis| diagnosis.entry.clone()));
     let advice = story.diagnosis.as_ref().map(|diagnosis| &diagnosis.advice);
     let next: Vec<String> = incident

@@ -8,11 +8,15 @@ use super::{
     story::{self, Story},
 };
 use crate::{
-    config::{NoData, Rule},
+    config::{NoData, Preflight, Rule},
     execute::{Event, Happening, HttpResult, StepEnd, Until},
     failure::{Failure, FailureKind},
     gate::{Chance, Checked, Conclusion, Gate, Judgement, Sample, Settings, Verdict},
-    plan::Step,
+    observe::preflight::Facts,
+    plan::{
+        Step,
+        preflight::{self, Checklist, Row},
+    },
 };
 
 /// What a file says, once every verdict in it has been derived again.
@@ -100,8 +104,9 @@ impl Watched {
             // What was stepped back is never done: it is held, however well it does there.
             (Until::TheEnd, StepEnd::Done, _) if self.stepped_back => false,
             (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) if self.stepped_back => {
-                !is_failed(FailureKind::Breach) && (is_whole || !is_failed(FailureKind::NoEvidence))
+                !is_failed(FailureKind::Breach) && !is_failed(FailureKind::NoEvidence) && (is_whole || !is_failed(FailureKind::SteppedBack))
             }
+            (_, StepEnd::Failed { .. }, _) if is_failed(FailureKind::SteppedBack) => false,
             (Until::TheEnd, StepEnd::Done, Conclusion::Passed) => is_whole,
             (Until::TheEnd, StepEnd::Done, Conclusion::Held { .. } | Conclusion::Tripped { .. }) => false,
             (Until::TheEnd, StepEnd::Failed { .. }, Conclusion::Passed) => {
@@ -135,6 +140,11 @@ impl Replay {
         let differs =
             |recorded: String, derived: String| Err(Difference { line: line.seq + 1, recorded: cut(recorded), derived: cut(derived) });
         match &line.event {
+            Happening::Preflight { asked, facts, checklist } => {
+                if let Err((recorded, derived)) = self.checklist(line.at, asked, facts, checklist) {
+                    return differs(recorded, derived);
+                }
+            }
             Happening::StepStarted { .. } => {
                 self.probes.clear();
                 self.checks.clear();
@@ -184,6 +194,7 @@ impl Replay {
             | Happening::Retrying { .. }
             | Happening::TrafficSwitched { .. }
             | Happening::TrafficShared { .. }
+            | Happening::ChangesListed { .. }
             | Happening::WatchExtended { .. }
             | Happening::Arrival { .. }
             | Happening::Drained { .. }
@@ -204,6 +215,25 @@ impl Replay {
         };
         self.verdicts += 1;
         self.told.push((at, format!("{verdict}: GET {url}: {}", story::answer(result))));
+    }
+
+    /// Judges the rows of a checklist again.
+    fn checklist(&mut self, at: Timestamp, asked: &Preflight, facts: &Facts, recorded: &Checklist) -> Result<(), (String, String)> {
+        let derived = preflight::checklist(asked, facts);
+        let said = |row: &Row| serde_json::to_string(row).unwrap_or_default();
+        if derived.rows.len() != recorded.rows.len() {
+            return Err((format!("{} rows", recorded.rows.len()), format!("{} rows", derived.rows.len())));
+        }
+        if let Some((recorded, derived)) = recorded.rows.iter().zip(&derived.rows).find(|(recorded, derived)| recorded != derived) {
+            return Err((said(recorded), said(derived)));
+        }
+        self.verdicts += derived.rows.len();
+        self.told.push((at, format!("checklist: {}", derived.tally())));
+        self.told.extend(derived.failed().map(|(row, _)| (at, format!("failed: {}: {}", row.line, row.evidence))));
+        self.told.extend(
+            derived.overridden().map(|(row, by)| (at, format!("overridden by {} ({}): {}: {}", by.by, by.role, row.line, by.reason))),
+        );
+        Ok(())
     }
 
     /// Judges a tick's samples again.

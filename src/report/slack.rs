@@ -1,7 +1,9 @@
-//! Slack: with a bot token one message that is updated as the run goes, with a webhook a single one at the end.
+//! Slack: with a bot token one message that is updated as the run goes, with a webhook a single one at the end. A release to
+//! production says each gate's decision in the message's thread, and at the end one line in the channel.
 //! Cannot hold anything up: it runs beside the rollout, and each call has its limit.
 
 mod incidents;
+mod production;
 
 use std::time::Duration;
 
@@ -67,20 +69,39 @@ pub(super) async fn tell(
     };
     let mut ts: Option<String> = None;
     let mut trouble = None;
+    let mut last: Option<Value> = None;
+    // Of the gates that are decided, so many were told to the thread.
+    let mut gates = 0;
     loop {
         let story = stories.borrow_and_update().clone();
         let over = story.end.is_some();
         let mut next = Instant::now();
         if story.rollout.is_some() && (over || matches!(destination, Destination::Bot { .. })) {
             let message = scrub(message(&story), &masks);
-            match send(&client, &destination, message, ts.as_deref()).await {
-                Ok(sent) => {
-                    ts = sent.or(ts);
-                    trouble = None;
+            let was_posted = ts.is_some();
+            // Most of what happens changes nothing in the message.
+            if last.as_ref() != Some(&message) {
+                match send(&client, &destination, message.clone(), ts.as_deref()).await {
+                    Ok(sent) => {
+                        ts = sent.or(ts);
+                        trouble = None;
+                        last = Some(message);
+                    }
+                    Err(why) => trouble = Some(why),
                 }
-                Err(why) => trouble = Some(why),
+                next += BETWEEN;
             }
-            next += BETWEEN;
+            if let (Some(ts), true) = (&ts, was_posted && trouble.is_none() && is_canary(&story)) {
+                let decided = production::notices(&story);
+                // What is left of the thread at the end says nothing that the message does not.
+                let reply = if over { Some(production::ended(&story)) } else { decided.get(gates).cloned() };
+                if let Some(reply) = reply
+                    && self::reply(&client, &destination, scrub(reply, &masks), ts).await.is_ok()
+                {
+                    gates += 1;
+                    next += BETWEEN;
+                }
+            }
         }
         if over {
             return told(place, trouble);
@@ -100,6 +121,31 @@ pub(super) async fn tell(
     }
 }
 
+/// Sends one message that no rollout stands behind: `text` is mrkdwn, with strangers' texts made harmless already.
+///
+/// # Errors
+/// Why it could not be delivered.
+pub async fn note(client: &reqwest::Client, destination: &Destination, text: &str, masks: &Masks) -> Result<(), String> {
+    let first = text.lines().next().unwrap_or_default();
+    let message = json!({
+        "text": cut(first, SECTION), "blocks": [{"type": "section", "text": mrkdwn(text, SECTION)}], "unfurl_links": false,
+        "unfurl_media": false,
+    });
+    send(client, destination, scrub(message, masks), None).await.map(|_| ())
+}
+
+fn is_canary(story: &Story) -> bool {
+    story.rollout.as_ref().is_some_and(|rollout| rollout.strategy == Strategy::Canary)
+}
+
+/// Answers in the thread of the message `ts`.
+async fn reply(client: &reqwest::Client, destination: &Destination, mut message: Value, ts: &str) -> Result<(), String> {
+    let Some((_, parent)) = ts.split_once('/') else { return Ok(()) };
+    message["thread_ts"] = json!(parent);
+    // Tried once: the message itself, which says the same at the end, never waits long for its thread.
+    send_within(1, client, destination, message, None).await.map(|_| ())
+}
+
 fn told(place: String, trouble: Option<String>) -> Result<Told, String> {
     trouble.map_or(Ok(Told::This(place)), Err)
 }
@@ -114,7 +160,18 @@ struct Answer {
 }
 
 /// Sends or updates; gives the message's `ts` (and channel id, which updates need) where there is one.
-async fn send(client: &reqwest::Client, destination: &Destination, mut message: Value, ts: Option<&str>) -> Result<Option<String>, String> {
+async fn send(client: &reqwest::Client, destination: &Destination, message: Value, ts: Option<&str>) -> Result<Option<String>, String> {
+    send_within(TRIES, client, destination, message, ts).await
+}
+
+/// The same, with at most so many tries.
+async fn send_within(
+    tries: u32,
+    client: &reqwest::Client,
+    destination: &Destination,
+    mut message: Value,
+    ts: Option<&str>,
+) -> Result<Option<String>, String> {
     let (url, token) = match destination {
         Destination::Webhook(url) => (Url::parse(url.expose()).map_err(|_| "the webhook's URL is no URL".to_owned())?, None),
         Destination::Bot { token, api, channel } => {
@@ -138,7 +195,7 @@ async fn send(client: &reqwest::Client, destination: &Destination, mut message: 
             None => request,
         }
     };
-    let answer = deliver(TRIES, request).await.map_err(|error| error.to_string())?;
+    let answer = deliver(tries, request).await.map_err(|error| error.to_string())?;
     match destination {
         Destination::Webhook(_) => Ok(None),
         Destination::Bot { .. } => accepted(answer.json().await.unwrap_or_default()),
@@ -167,6 +224,11 @@ fn accepted(answer: Answer) -> Result<Option<String>, String> {
 #[must_use]
 pub fn message(story: &Story) -> Value {
     let headline = story::headline(story);
+    if production::is_complete(story) {
+        let mut blocks = production::complete(story);
+        blocks.extend(overridden(story));
+        return json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false});
+    }
     let mut blocks = vec![json!({"type": "section", "text": mrkdwn(&format!("*{}*", escape(&headline)), SECTION)})];
     let mut fields = Vec::new();
     let mut field = |name: &str, value: String| fields.push(mrkdwn(&format!("*{name}*\n{value}"), FIELD));
@@ -191,14 +253,22 @@ pub fn message(story: &Story) -> Value {
     if !fields.is_empty() {
         blocks.push(json!({"type": "section", "fields": fields}));
     }
+    blocks.extend(production::phases(story).filter(|_| !story.has_ended_badly()));
     if let Some(failure) = story.end.as_ref().and_then(|end| end.failure.as_ref()) {
         blocks.push(explanation(story, failure));
     }
+    blocks.extend(overridden(story));
     if is_ready_for_production(story) {
         let prompt = "Ready for production approval? Comment on the pull request: `/ready-for-prod`";
         blocks.push(json!({"type": "section", "text": mrkdwn(prompt, SECTION)}));
     }
     json!({"text": cut(&escape(&headline), SECTION), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+/// The rows of the checklist that somebody has overridden: every message about that release says so (runbook "Escalation").
+fn overridden(story: &Story) -> impl Iterator<Item = Value> {
+    let sentences = story.overridden().into_iter();
+    sentences.map(|sentence| json!({"type": "section", "text": mrkdwn(&format!("⚠️ *Overridden*: {}", escape(&sentence)), SECTION)}))
 }
 
 /// Links to the run and to what people look at, where there are any.
@@ -276,7 +346,8 @@ fn status(story: &Story) -> String {
 }
 
 fn mrkdwn(text: &str, most: usize) -> Value {
-    json!({"type": "mrkdwn", "text": cut(text, most)})
+    // `verbatim`: only what is written as a link or mention is one; Slack makes none of bare addresses and names.
+    json!({"type": "mrkdwn", "text": cut(text, most), "verbatim": true})
 }
 
 fn cut(text: &str, most: usize) -> String {

@@ -3,6 +3,8 @@
 //!
 //! Nothing that a stranger, a log or an instance wrote is told here: a page is public, and its texts are fixed.
 
+mod maintenance;
+
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -135,11 +137,22 @@ fn decide(story: &Story) -> Move {
     }
 }
 
-/// Tells the page what the story means to customers.
+/// Tells the page what the story means to customers: the maintenance that a release is, and an incident where it does not end well.
+/// Neither waits for the other.
 ///
 /// # Errors
 /// What the page, or the network, said to the last request that matters.
 pub(super) async fn tell(client: reqwest::Client, page: Page, stories: watch::Receiver<Story>) -> Result<Told, String> {
+    let maintenance = maintenance::tell(client.clone(), page.clone(), stories.clone());
+    let (incident, maintenance) = tokio::join!(incidents(client, page, stories), maintenance);
+    match (incident?, maintenance?) {
+        (Told::This(incident), Told::This(maintenance)) => Ok(Told::This(format!("{incident}, {maintenance}"))),
+        (Told::Nothing, told) | (told, Told::Nothing) => Ok(told),
+    }
+}
+
+/// Tells the page of an incident.
+async fn incidents(client: reqwest::Client, page: Page, stories: watch::Receiver<Story>) -> Result<Told, String> {
     let mut following = Following::new(stories, Pace::AtOnce);
     let mut last = Ok(Told::Nothing);
     let mut opened: Option<Opened> = None;
@@ -186,6 +199,15 @@ struct Listed {
     metadata: Value,
     #[serde(default)]
     incident_updates: Vec<Update>,
+}
+
+impl Listed {
+    /// Whether it carries the mark of `key`. A compatible service may keep no metadata; what customers read carries the reference.
+    fn is_marked(&self, key: &str) -> bool {
+        let reference = reference_of(key);
+        self.metadata["deploy-action"]["key"] == key
+            || self.incident_updates.iter().any(|update| update.body.as_ref().is_some_and(|body| body.contains(&reference)))
+    }
 }
 
 /// What was said of an incident.
@@ -247,13 +269,8 @@ impl Call<'_> {
     async fn open(&self) -> Result<Vec<Opened>, String> {
         let answer = deliver(TRIES, || self.request(Method::GET, &["unresolved"])).await.map_err(|error| self.refused(&error))?;
         let listed: Vec<Listed> = answer.json().await.map_err(|_| "the page's list of incidents cannot be read".to_owned())?;
-        let (key, reference) = (incident::key(self.rollout), reference(self.rollout));
-        // A compatible service may keep no metadata; what customers read carries the reference.
-        let is_ours = |incident: &Listed| {
-            incident.metadata["deploy-action"]["key"] == key.as_str()
-                || incident.incident_updates.iter().any(|update| update.body.as_ref().is_some_and(|body| body.contains(&reference)))
-        };
-        Ok(listed.into_iter().filter(is_ours).map(|incident| Opened(incident.id)).collect())
+        let key = incident::key(self.rollout);
+        Ok(listed.into_iter().filter(|incident| incident.is_marked(&key)).map(|incident| Opened(incident.id)).collect())
     }
 
     async fn create(&self, wanted: Wanted) -> Result<Opened, Undelivered> {
@@ -315,7 +332,12 @@ impl Call<'_> {
 
 /// What marks an environment's incidents in public, the same in every run, without telling whose repository it is.
 fn reference(rollout: &Rollout) -> String {
-    let hash = Sha256::digest(incident::key(rollout).as_bytes());
+    reference_of(&incident::key(rollout))
+}
+
+/// The reference of a key, in eight digits.
+fn reference_of(key: &str) -> String {
+    let hash = Sha256::digest(key.as_bytes());
     let digits: String = hash.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
     format!("DA-{digits}")
 }

@@ -3,26 +3,35 @@
 use std::sync::Arc;
 
 use crate::{
-    config::Rule,
-    domain::{ExitStatus, ImageReference, InstanceName, Outcome, Strategy, Version},
+    changes::Changes,
+    config::{MetricKind, Quantity, Rule, Unit},
+    domain::{ExitStatus, ImageReference, InstanceName, Outcome, Share, Strategy, Version},
     execute::{Arrived, Diagnosis, Event, Happening, HttpResult, Rollout, StepEnd},
-    failure::Failure,
-    gate::{Checked, Judgement, Sample},
+    failure::{Failure, FailureKind},
+    gate::{Basis, Checked, Counts, Judgement, Reading, Sample, Subject},
     observe::Instance,
-    plan::{Aim, Plan, Side, Slice},
+    plan::{self, Aim, Plan, Side, Slice, preflight::Checklist},
 };
 
 /// What has happened so far.
 #[derive(Debug, Clone, Default)]
 pub struct Story {
+    /// When it was asked for.
+    pub requested: Option<jiff::Timestamp>,
     /// Whose rollout.
     pub rollout: Option<Rollout>,
+    /// What is new in the version, where that was looked up.
+    pub changes: Option<Changes>,
     /// The image, once resolved.
     pub image: Option<ImageReference>,
     /// The plan, once made.
     pub plan: Option<Plan>,
+    /// The checklist before the release, once gone through.
+    pub checklist: Option<Arc<Checklist>>,
     /// How each step of the plan is doing.
     pub steps: Vec<Step>,
+    /// When each step of the plan began, where it did.
+    pub begun: Vec<Option<jiff::Timestamp>>,
     /// The instance as last seen.
     pub instance: Option<Instance>,
     /// How many of the steps were planned; what follows takes them back.
@@ -37,16 +46,14 @@ pub struct Story {
     pub drained: Vec<Drained>,
     /// The watches that are over, in order.
     pub earlier: Vec<Arc<Watched>>,
-    /// What the watch is, in words: its step.
-    pub watch: String,
-    /// The rules of the watch.
-    pub rules: Vec<Rule>,
-    /// The ticks of the watch, in order. Shared: every display has the story, and a watch is long.
-    pub ticks: Vec<Arc<Tick>>,
-    /// What was read in the last of them.
+    /// The watch that runs, or the last one.
+    pub watch: Watched,
+    /// What was read in its last tick.
     pub samples: Vec<Sample>,
     /// The judgement that tripped a rule, where one did.
     pub tripped: Option<Judgement>,
+    /// What was asked for that judgement: of the judged version and of what it was compared with.
+    pub tripped_queries: Vec<String>,
     /// Why what was done is taken back, once it is.
     pub taken_back: Option<Failure>,
     /// How long, in milliseconds, until traffic was safe again, where anything was taken back.
@@ -65,6 +72,8 @@ pub struct Story {
     pub diagnosis: Option<Diagnosis>,
     /// The end.
     pub end: Option<End>,
+    /// The file of its HTML page, once there is one.
+    pub page: Option<String>,
     /// Who is told besides, by Slack, PagerDuty and the status page, and what came of it; empty where nobody is.
     pub audience: Vec<(Ear, Heard)>,
 }
@@ -80,6 +89,8 @@ pub enum Ear {
     PagerDuty,
     /// Customers.
     StatusPage,
+    /// Who reads the notes of the release at GitHub.
+    ReleaseNotes,
 }
 
 impl Ear {
@@ -91,6 +102,7 @@ impl Ear {
             Self::Incidents => "Slack (incidents)",
             Self::PagerDuty => "PagerDuty",
             Self::StatusPage => "status page",
+            Self::ReleaseNotes => "GitHub release",
         }
     }
 }
@@ -164,15 +176,59 @@ pub struct Shared {
     pub took_ms: u64,
 }
 
-/// A watch that is over.
-#[derive(Debug, Clone)]
+/// A watch: a version held under rules for a time.
+#[derive(Debug, Clone, Default)]
 pub struct Watched {
-    /// What it was, in words.
+    /// What it is, in words: its step, and whether that was stepped back.
     pub title: String,
+    /// The place in the plan of its step.
+    pub step: usize,
+    /// When it began.
+    pub began: Option<jiff::Timestamp>,
+    /// The share of people that the judged version has meanwhile, where it is a share that is held.
+    pub share: Option<Share>,
+    /// Whose numbers its rules judge.
+    pub judged: Judged,
     /// Its rules.
     pub rules: Vec<Rule>,
-    /// Its ticks, in order.
+    /// Its ticks, in order. Shared: every display has the story, and a watch is long.
     pub ticks: Vec<Arc<Tick>>,
+    /// What was decided at its end.
+    pub decision: Decision,
+}
+
+/// Whose numbers the rules of a watch judge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Judged {
+    /// The version that the plan is about.
+    #[default]
+    New,
+    /// The version before it: looked at before the new one is tried, or brought back.
+    Before,
+}
+
+/// What was decided at the end of a watch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Decision {
+    /// Nothing yet.
+    #[default]
+    Open,
+    /// It passed: on with the plan.
+    Passed,
+    /// A rule was broken: back to a smaller share, and watched there.
+    SteppedBack {
+        /// The share.
+        to: Share,
+        /// Why.
+        why: String,
+    },
+    /// It did not pass.
+    Stopped {
+        /// What kind of failure it is.
+        kind: FailureKind,
+        /// Why.
+        why: String,
+    },
 }
 
 /// A tick of the watch.
@@ -188,6 +244,11 @@ pub struct Tick {
     pub after_ms: u64,
     /// What the rules said.
     pub judgements: Vec<Judgement>,
+    /// The values of what the judged version is compared with, rule by rule, where they were read.
+    pub beside: Vec<Option<Quantity>>,
+    /// Requests of the judged version since the watch began, the window before it included, and how many of them were errors;
+    /// where both were counted.
+    pub served: Option<Counts>,
 }
 
 /// A health probe.
@@ -235,15 +296,26 @@ impl Story {
     /// Takes in one more event.
     pub fn hear(&mut self, event: &Event) {
         match &event.event {
-            Happening::Requested { rollout } => self.rollout = Some(rollout.clone()),
+            Happening::Requested { rollout } => {
+                self.requested = Some(event.at);
+                self.rollout = Some(rollout.clone());
+            }
+            Happening::ChangesListed { changes } => self.changes = Some(changes.clone()),
             Happening::Planned { image, observed, plan } => {
                 self.image = image.clone();
                 self.instance = observed.instances.first().cloned();
                 self.steps = vec![Step::Waiting; plan.steps.len()];
+                self.begun = vec![None; plan.steps.len()];
                 self.planned = plan.steps.len();
                 self.plan = Some(plan.clone());
             }
-            Happening::StepStarted { step } => self.set(*step, Step::Running),
+            Happening::Preflight { checklist, .. } => self.checklist = Some(Arc::new(checklist.clone())),
+            Happening::StepStarted { step } => {
+                self.set(*step, Step::Running);
+                if let Some(begun) = self.begun.get_mut(*step) {
+                    *begun = Some(event.at);
+                }
+            }
             Happening::InstanceState { instance, .. } => self.instance = Some((**instance).clone()),
             Happening::Retrying { what, why, after_ms } => {
                 self.retries.push(format!("{what}: {why}; repeated after {}", duration(*after_ms)));
@@ -255,9 +327,13 @@ impl Story {
                 self.smoke.push(Smoke { step: *step, path: path.clone(), url: url.clone(), result: result.clone() });
             }
             Happening::FinalCheck { step, checked } => self.checks.push((*step, checked.clone())),
-            Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => self.set(*step, Step::Done { duration_ms: *duration_ms }),
-            Happening::StepFinished { step, end: StepEnd::Failed { .. }, duration_ms } => {
+            Happening::StepFinished { step, end: StepEnd::Done, duration_ms } => {
+                self.set(*step, Step::Done { duration_ms: *duration_ms });
+                self.decide(*step, Decision::Passed);
+            }
+            Happening::StepFinished { step, end: StepEnd::Failed { failure }, duration_ms } => {
                 self.set(*step, Step::Failed { duration_ms: *duration_ms });
+                self.decide(*step, Decision::Stopped { kind: failure.kind, why: failure.what.clone() });
             }
             Happening::TrafficSwitched { to, from, took_ms, .. } => {
                 self.switches.push(Switched { at: event.at, to: to.clone(), from: from.clone(), took_ms: *took_ms });
@@ -265,35 +341,46 @@ impl Story {
             Happening::TrafficShared { to, took_ms, .. } => {
                 self.shares.push(Shared { at: event.at, to: to.clone(), took_ms: *took_ms });
             }
-            Happening::SteppedBack { failure, share, .. } => {
+            Happening::SteppedBack { step, failure, share } => {
+                self.decide(*step, Decision::SteppedBack { to: *share, why: failure.what.clone() });
                 self.taken_back = Some(failure.clone());
                 self.warnings.push(format!("taken back to {share}: {}", failure.what));
             }
             Happening::Arrival { arrived, .. } => self.arrived = Some(arrived.clone()),
             Happening::Tick { tick, of, after_ms, samples, judgements, .. } => {
-                self.tripped = self.tripped.take().or_else(|| judgements.iter().find(|judgement| judgement.trips()).cloned());
+                if self.tripped.is_none()
+                    && let Some(tripped) = judgements.iter().find(|judgement| judgement.trips())
+                {
+                    let of_it = samples.iter().filter(|sample| sample.metric == tripped.metric);
+                    self.tripped_queries = of_it.map(|sample| sample.query.clone()).collect();
+                    self.tripped_queries.dedup();
+                    self.tripped = Some(tripped.clone());
+                }
+                let beside = judgements.iter().map(|judgement| beside(judgement, samples)).collect();
+                let served = served(samples);
                 let (at, judgements) = (event.at, judgements.clone());
-                self.ticks.push(Arc::new(Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements }));
+                let tick = Tick { at, tick: *tick, of: *of, after_ms: *after_ms, judgements, beside, served };
+                self.watch.ticks.push(Arc::new(tick));
                 self.samples.clone_from(samples);
             }
             Happening::TakingBack { failure, steps } => {
                 self.taken_back = Some(failure.clone());
                 self.steps.extend(vec![Step::Waiting; steps.len()]);
+                self.begun.extend(vec![None; steps.len()]);
                 if let Some(plan) = &mut self.plan {
                     plan.steps.extend(steps.iter().cloned());
                 }
             }
             Happening::TrafficSafe { after_ms } => self.safe_after_ms = Some(*after_ms),
             Happening::WatchStarted { step, rules, .. } => {
-                if !self.ticks.is_empty() {
-                    let (rules, ticks) = (std::mem::take(&mut self.rules), std::mem::take(&mut self.ticks));
-                    self.earlier.push(Arc::new(Watched { title: std::mem::take(&mut self.watch), rules, ticks }));
+                let next = self.watch_of(*step, rules, event.at);
+                let over = std::mem::replace(&mut self.watch, next);
+                if !over.ticks.is_empty() {
+                    self.earlier.push(Arc::new(over));
                 }
-                self.rules.clone_from(rules);
-                self.watch = self.plan.as_ref().and_then(|plan| plan.steps.get(*step)).map_or_else(String::new, ToString::to_string);
             }
             Happening::WatchExtended { lacking, .. } => {
-                self.warnings.push(format!("{}: extended, there was too little to judge by: {}", self.watch, lacking.join("; ")));
+                self.warnings.push(format!("{}: extended, there was too little to judge by: {}", self.watch.title, lacking.join("; ")));
             }
             Happening::Drained { from, after_ms, left, .. } => {
                 self.drained.retain(|drained| drained.from != *from);
@@ -308,6 +395,45 @@ impl Story {
                 self.end = Some(End { outcome: *outcome, exit: *exit, failure, duration_ms: *duration_ms, url });
             }
         }
+    }
+
+    /// The watch that begins with a step.
+    fn watch_of(&self, step: usize, rules: &[Rule], at: jiff::Timestamp) -> Watched {
+        let planned = self.plan.as_ref().and_then(|plan| plan.steps.get(step));
+        let title = planned.map_or_else(String::new, ToString::to_string);
+        let of = |title, share, judged| Watched {
+            title,
+            step,
+            began: Some(at),
+            share,
+            judged,
+            rules: rules.to_vec(),
+            ticks: Vec::new(),
+            decision: Decision::Open,
+        };
+        let judged = if step < self.planned { Judged::New } else { Judged::Before };
+        match (planned, &self.watch.decision) {
+            // The same step goes on watching at the share that it was taken back to.
+            (Some(_), Decision::SteppedBack { to, .. }) if self.watch.step == step => {
+                of(format!("{title}, taken back to {to}"), Some(*to), judged)
+            }
+            (Some(plan::Step::Phase { share, .. }), _) => of(title, Some(*share), judged),
+            (Some(plan::Step::CheckBaseline { .. }), _) => of(title, None, Judged::Before),
+            (Some(_) | None, _) => of(title, None, judged),
+        }
+    }
+
+    /// Notes what was decided at the end of the watch, if it is that of `step`.
+    fn decide(&mut self, step: usize, decision: Decision) {
+        if self.watch.step == step && self.watch.decision == Decision::Open && self.watch.began.is_some() {
+            self.watch.decision = decision;
+        }
+    }
+
+    /// The watches, those that are over and the one that runs, in order; each has a tick at least.
+    pub fn watches(&self) -> impl Iterator<Item = &Watched> {
+        let last = Some(&self.watch).filter(|watch| !watch.ticks.is_empty());
+        self.earlier.iter().map(Arc::as_ref).chain(last)
     }
 
     fn set(&mut self, index: usize, step: Step) {
@@ -381,10 +507,36 @@ impl Story {
         self.version().map_or("the version before", Version::as_str)
     }
 
+    /// The rows of the checklist that somebody has overridden, each in a sentence: who, in which role, which row, why.
+    #[must_use]
+    pub fn overridden(&self) -> Vec<String> {
+        self.checklist.iter().flat_map(|checklist| super::preflight::overridden(checklist)).collect()
+    }
+
     /// Whether anything was asked to change: without it, the world is as it was.
     #[must_use]
     pub fn is_showing_only(&self) -> bool {
         self.steps.iter().all(|step| *step == Step::Waiting)
+    }
+}
+
+/// The value of what a rule compares with, in the rule's unit, where it was read.
+fn beside(judgement: &Judgement, samples: &[Sample]) -> Option<Quantity> {
+    let found = samples.iter().find(|sample| sample.metric == judgement.metric && sample.subject == Subject::Baseline)?;
+    let Reading::Value { value, .. } = found.reading else { return None };
+    let unit = judgement.value.map(|value| value.unit).or_else(|| MetricKind::of(&judgement.metric).unit()).unwrap_or(Unit::Plain);
+    Some(Quantity { value, unit })
+}
+
+/// What the judged version served since the watch began, where it was counted.
+fn served(samples: &[Sample]) -> Option<Counts> {
+    let is_it = |sample: &&Sample| sample.metric.as_str() == "error-rate" && sample.subject == Subject::New;
+    match samples.iter().find(is_it)?.reading {
+        Reading::Value { basis: Basis::Counts { total, .. }, .. } => Some(total),
+        Reading::Value { basis: Basis::Plain | Basis::Requests { .. }, .. }
+        | Reading::NoData { .. }
+        | Reading::Failed { .. }
+        | Reading::Stale { .. } => None,
     }
 }
 
@@ -439,9 +591,14 @@ pub fn headline(story: &Story) -> String {
     };
     let Some(end) = &story.end else { return format!("🚀 {environment} {what} running") };
     match (end.outcome, story.aim()) {
+        (Outcome::Unchanged, Aim::Deploy) if story.plan.is_none() && story.checklist.is_some() => {
+            format!("✅ {environment} checklist passed: {} may be released", story.version_words())
+        }
         (Outcome::Healthy, Aim::Deploy) => match story.rollout.as_ref().map(|rollout| rollout.strategy) {
             Some(Strategy::BlueGreen) => format!("✅ {environment} deployment complete (Blue-Green)"),
-            Some(Strategy::Direct | Strategy::Canary) | None => format!("✅ {environment} deployment complete"),
+            // The runbook's own words (Final Notification).
+            Some(Strategy::Canary) => format!("🎉 {} DEPLOYMENT COMPLETE", environment.to_uppercase()),
+            Some(Strategy::Direct) | None => format!("✅ {environment} deployment complete"),
         },
         (Outcome::Healthy, Aim::Finish) => format!("✅ {environment} deployment finished: {} is stable", story.version_words()),
         (Outcome::Healthy, Aim::RollBack | Aim::Promote | Aim::MakeSafe) => format!("✅ {environment} {what} complete"),

@@ -9,6 +9,7 @@ use crate::{
     execute::Diagnosis,
     gate::{self, Verdict},
     plan,
+    text::{html, markdown as text},
 };
 
 /// Log lines that the summary shows; the evidence file has all.
@@ -36,6 +37,11 @@ pub fn render(story: &Story) -> String {
         }
     }
     facts(&mut page, story);
+    super::release::tell(&mut page, story);
+    super::release::news(&mut page, story);
+    if let Some(checklist) = &story.checklist {
+        super::preflight::table(&mut page, checklist, super::preflight::Markup { text, link });
+    }
     steps(&mut page, story);
     super::watching::traffic(&mut page, story, text);
     super::watching::watch(&mut page, story, text);
@@ -44,6 +50,10 @@ pub fn render(story: &Story) -> String {
     probes(&mut page, story);
     if let Some(diagnosis) = &story.diagnosis {
         self::diagnosis(&mut page, diagnosis);
+    }
+    if let Some(path) = &story.page {
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        let _ = writeln!(page, "The whole of it on one page, to keep and to send around: {}\n", code(file));
     }
     told(&mut page, story);
     notes(&mut page, story);
@@ -122,7 +132,7 @@ fn steps(page: &mut String, story: &Story) {
             Step::Failed { duration_ms } => ("❌", story::duration(*duration_ms)),
         };
         let why = if let plan::Step::DeleteInstance { why, .. } = step { format!(": {why}") } else { String::new() };
-        let _ = writeln!(page, "| {mark} | {} | {took} |", text(&format!("{step}{why}")));
+        let _ = writeln!(page, "| {mark} | {} | {} |", text(&format!("{step}{why}")), super::watching::unbroken(&took));
     }
     page.push('\n');
     let mut changes = Vec::new();
@@ -145,7 +155,7 @@ fn steps(page: &mut String, story: &Story) {
 fn smoke(page: &mut String, story: &Story) {
     for tests in story.smoke.chunk_by(|one, next| one.step == next.step) {
         let step = tests.first().and_then(|test| story.plan.as_ref()?.steps.get(test.step));
-        let title = step.map_or_else(|| "Smoke tests".to_owned(), ToString::to_string);
+        let title = step.map_or_else(|| "Smoke tests".to_owned(), smoke_title);
         let _ = writeln!(page, "### {}\n\n| | path | answer | took |\n|---|---|---|---|", text(&title));
         for test in tests {
             let mark = if test.result.is_good() { "✅" } else { "❌" };
@@ -167,6 +177,20 @@ fn smoke(page: &mut String, story: &Story) {
             page.push_str("</details>\n\n");
         }
     }
+}
+
+/// What smoke tests were of: those of steps that were carried out at the same time stand together.
+fn smoke_title(step: &plan::Step) -> String {
+    let plan::Step::Together { lanes } = step else { return step.to_string() };
+    let on: Vec<&str> = lanes
+        .iter()
+        .flatten()
+        .filter_map(|step| match step {
+            plan::Step::Smoke { target: plan::SmokeTarget::Instance(instance), .. } => Some(instance.as_str()),
+            _ => None,
+        })
+        .collect();
+    format!("Smoke tests on {}", on.join(", "))
 }
 
 /// The final checks: each number, what it must be, and how it was asked for.
@@ -263,6 +287,8 @@ fn told(page: &mut String, story: &Story) {
     let ears = story.audience.iter().filter(|(ear, _)| match ear {
         Ear::Slack => true,
         Ear::Incidents | Ear::PagerDuty | Ear::StatusPage => calls_people,
+        // Only a release to production has any.
+        Ear::ReleaseNotes => story.rollout.as_ref().is_some_and(|rollout| rollout.strategy == Strategy::Canary),
     });
     let (mut told, mut nothing, mut off, mut missed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (ear, heard) in ears {
@@ -310,34 +336,6 @@ fn notes(page: &mut String, story: &Story) {
         };
         let _ = writeln!(page, "<sub>rollout {}{unfinished}</sub>", html(rollout.id.as_str()));
     }
-}
-
-/// `text` as Markdown that shows just it: on one line, no markup, no HTML, no mention, no table column.
-pub(crate) fn text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '|' => safe.push_str("&#124;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '!' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            // A zero-width joiner keeps `@team` and `#1` from becoming a mention or a reference.
-            '@' => safe.push_str("@\u{200d}"),
-            '\n' | '\r' => safe.push(' '),
-            c if c.is_control() => {}
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-fn html(text: &str) -> String {
-    let safe: String = text.chars().filter(|c| !c.is_control()).collect();
-    safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// `text` as code within a line and within a table.
@@ -389,16 +387,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #[test]
-        fn strangers_write_no_markup(given in "(?s)[<>|@#*_`\\[\\]()! a\n]{0,60}") {
-            let shown = text(&given);
-            prop_assert!(!shown.contains('<') && !shown.contains('|') && !shown.contains('\n'));
-            let unescaped = shown.replace("\\`", "").replace("\\*", "").replace("\\[", "");
-            prop_assert!(!unescaped.contains('`') && !unescaped.contains('*') && !unescaped.contains('['));
-            let mentions = shown.split('@').skip(1).any(|after| !after.starts_with('\u{200d}'));
-            prop_assert!(!mentions);
-        }
-
         #[test]
         fn nothing_ends_a_fence(given in "(?s)[`a\n]{0,60}") {
             let fenced = fence(&given);

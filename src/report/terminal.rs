@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     gate::Verdict,
     observe::{ContainerPhase, EndpointState, Instance, Profile, Provisioning},
-    plan::{Aim, Plan, Step},
+    plan::{Aim, Plan, Step, preflight::RowState},
     runner::{Annotation, Annotations, Place, escape_data, log_safe},
 };
 
@@ -146,6 +146,24 @@ impl Terminal {
                     self.line(at, &text);
                 }
             }
+            Happening::Preflight { checklist, .. } => {
+                let head = self.styled(BOLD, &format!("checklist: {}", checklist.tally()));
+                self.line(at, &head);
+                for (part, rows) in super::preflight::parts(checklist) {
+                    self.line(at, &format!("  {}", part.title()));
+                    for row in rows {
+                        let style = match &row.state {
+                            RowState::Passed => None,
+                            RowState::Failed { .. } => Some(RED),
+                            RowState::Overridden { .. } => Some(YELLOW),
+                            RowState::NotChecked => Some(FAINT),
+                        };
+                        let text = super::preflight::lines(row).join("\n    ");
+                        let text = style.map_or_else(|| text.clone(), |style| self.styled(style, &text));
+                        self.line(at, &format!("    {text}"));
+                    }
+                }
+            }
             Happening::StepStarted { step } => {
                 self.probes = 0;
                 if let Some(what) = story.plan.as_ref().and_then(|plan| plan.steps.get(*step)) {
@@ -216,6 +234,10 @@ impl Terminal {
                 self.line(at, &format!("  {}", super::watching::drained(from, *after_ms, *left)));
             }
             Happening::WatchStarted { .. } => {}
+            Happening::ChangesListed { changes } => {
+                let all = u64::try_from(changes.changes.len()).unwrap_or(u64::MAX).saturating_add(changes.more);
+                self.line(at, &format!("  new since {}: {all} changes", changes.since));
+            }
             Happening::WatchExtended { most, lacking, .. } => {
                 self.line(at, &format!("  not enough to go on: extended, by {most} ticks at most: {}", lacking.join("; ")));
             }
@@ -275,6 +297,9 @@ impl Terminal {
         let headline = story::headline(story);
         let text = self.styled(style, &format!("{headline}  ({})", story::duration(duration_ms)));
         self.line(at, &text);
+        if let Some(page) = &story.page {
+            self.line(at, &format!("the whole of it on one page: {page}"));
+        }
         if let Some(failure) = failure {
             self.line(at, &failure.to_string());
             self.annotate(Annotation::Error, &headline, &failure.to_string());
@@ -318,6 +343,8 @@ fn details(step: &Step) -> String {
             let abort = if abort.is_empty() { String::new() } else { format!("\n       at once to 0%: {}", words(abort)) };
             format!(", every {every_seconds} s: {}{back}{abort}", words(rules))
         }
+        // The first stands in the step's own words.
+        Step::Together { lanes } => lanes.iter().skip(1).map(|lane| format!("\n       and {}", crate::plan::in_order(lane))).collect(),
         Step::FinalChecks { checks, .. } => {
             checks.iter().map(|check| format!("\n       {}", super::watching::final_check(check))).collect()
         }
@@ -328,7 +355,6 @@ fn details(step: &Step) -> String {
         | Step::DrainInstances { .. }
         | Step::CheckBaseline { .. }
         | Step::MarkPromoted { .. }
-        | Step::Together { .. }
         | Step::ContinueInstance { .. }
         | Step::CreateProfile { .. }
         | Step::Switch { .. }

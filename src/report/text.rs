@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+pub(super) use crate::text::line;
 use crate::{domain::Masks, execute::Diagnosis};
 
 /// What was found out after a failure, line by line.
@@ -25,15 +26,6 @@ pub(super) fn diagnosis(diagnosis: &Diagnosis) -> Vec<String> {
         lines.extend(configuration.lines().map(|line| format!("  {line}")));
     }
     lines
-}
-
-/// `text` on one line, without control characters or what turns the direction of writing, at most `most` characters long (the
-/// last one an ellipsis where it was longer).
-pub(super) fn line(text: &str, most: usize) -> String {
-    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let words: String = text.chars().map(|c| if unseen(c) { ' ' } else { c }).collect();
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().count() <= most { words } else { words.chars().take(most.saturating_sub(1)).chain(['…']).collect() }
 }
 
 /// Every text in `message` with the secrets that `masks` holds taken out.

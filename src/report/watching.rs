@@ -164,40 +164,67 @@ pub(super) fn traffic(page: &mut String, story: &Story, text: impl Fn(&str) -> S
 pub(super) fn watch(page: &mut String, story: &Story, text: impl Fn(&str) -> String) {
     for watched in &story.earlier {
         let Some(last) = watched.ticks.last() else { continue };
-        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", html(&watched.title), last.tick, last.of);
+        let _ = writeln!(page, "<details><summary>{}: {} of {} ticks</summary>\n", crate::text::html(&watched.title), last.tick, last.of);
         of(page, story, watched, &text);
         page.push_str("</details>\n\n");
     }
-    let Some(last) = story.ticks.last() else { return };
+    let Some(last) = story.watch.ticks.last() else { return };
     let _ = writeln!(page, "### Watch: {} of {} ticks\n", last.tick, last.of);
     if !story.earlier.is_empty() {
-        let _ = writeln!(page, "{}\n", text(&story.watch));
+        let _ = writeln!(page, "{}\n", text(&story.watch.title));
     }
-    let watched = Watched { title: String::new(), rules: story.rules.clone(), ticks: story.ticks.clone() };
-    of(page, story, &watched, &text);
-}
-
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    of(page, story, &story.watch, &text);
 }
 
 /// One watch.
 fn of(page: &mut String, story: &Story, watched: &Watched, text: &impl Fn(&str) -> String) {
     let Some(last) = watched.ticks.last() else { return };
-    for judgement in last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass) {
-        let _ = writeln!(page, "- {}", text(&judgement.to_string()));
+    let mut bad: Vec<String> =
+        last.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Pass).map(ToString::to_string).collect();
+    bad.sort();
+    bad.dedup();
+    for judgement in bad {
+        let _ = writeln!(page, "- {}", text(&judgement));
     }
     if !is_calm(&last.judgements) {
         page.push('\n');
         // Of a watch that is over no queries are kept.
-        if story.ticks.last().is_some_and(|latest| Arc::ptr_eq(latest, last)) {
+        if story.watch.ticks.last().is_some_and(|latest| Arc::ptr_eq(latest, last)) {
             asked(page, story, last);
         }
     }
     table(page, watched, text);
-    for (index, rule) in watched.rules.iter().enumerate() {
-        chart(page, story, watched, index, rule);
+    // A release by shares has its charts over the whole of it; the last watch is shown close up besides.
+    if !super::release::is_one(story) || std::ptr::eq(watched, &raw const story.watch) {
+        for (rule, places) in columns(&watched.rules) {
+            if let Some(index) = tightest(watched, &places) {
+                chart(page, story, watched, index, rule);
+            }
+        }
     }
+}
+
+/// A watch's rules by their metric, in order, each metric once: its first rule, and the places of all of them. A phase has the
+/// rules of every phase beside its own, and a metric has one value whatever it is held against.
+fn columns(rules: &[Rule]) -> Vec<(&Rule, Vec<usize>)> {
+    let mut all: Vec<(&Rule, Vec<usize>)> = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        match all.iter_mut().find(|(known, _)| known.metric == rule.metric) {
+            Some((_, places)) => places.push(index),
+            None => all.push((rule, vec![index])),
+        }
+    }
+    all
+}
+
+/// Of the rules of a metric the one that allows least.
+fn tightest(watched: &Watched, places: &[usize]) -> Option<usize> {
+    let last = |index: usize| watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index).filter(|one| one.limit.is_some()));
+    places.iter().copied().reduce(|best, index| match (last(best), last(index)) {
+        (Some(known), Some(other)) if super::series::is_tighter(other, known) => index,
+        (None, Some(_)) => index,
+        (Some(_) | None, _) => best,
+    })
 }
 
 /// What was asked for the numbers that were not good, ready to be asked again.
@@ -207,6 +234,8 @@ fn asked(page: &mut String, story: &Story, last: &Tick) {
         .filter_map(|judgement| story.samples.iter().find(|sample| sample.metric == judgement.metric && sample.subject == Subject::New))
         .map(|sample| sample.query.as_str())
         .collect();
+    let queries: std::collections::BTreeSet<&str> = queries.into_iter().collect();
+    let queries: Vec<&str> = queries.into_iter().collect();
     if !queries.is_empty() {
         let _ = writeln!(page, "<details><summary>What was asked</summary>\n\n{}\n</details>\n", fence(&queries.join("\n")));
     }
@@ -215,21 +244,25 @@ fn asked(page: &mut String, story: &Story, last: &Tick) {
 /// A table of samples: at most [`ROWS`] rows, each the worst of its part of the watch; the evidence file has them all.
 fn table(page: &mut String, watched: &Watched, text: &impl Fn(&str) -> String) {
     page.push_str("| after |");
-    for rule in &watched.rules {
+    let columns = columns(&watched.rules);
+    for (rule, places) in &columns {
         let _ = write!(page, " {}", text(rule.metric.as_str()));
-        for bound in rule.bounds.iter().map(bound) {
+        let mut bounds: Vec<String> =
+            places.iter().filter_map(|place| watched.rules.get(*place)).flat_map(|rule| &rule.bounds).map(bound).collect();
+        bounds.dedup();
+        for bound in bounds {
             let _ = write!(page, "<br>{}", text(&bound));
         }
         page.push_str(" |");
     }
     page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(watched.rules.len()));
+    page.push_str(&"---|".repeat(columns.len()));
     page.push('\n');
     for part in parts(&watched.ticks, ROWS) {
         let Some(end) = part.last() else { continue };
         let _ = write!(page, "| {} |", unbroken(&story::duration(end.after_ms)));
-        for index in 0..watched.rules.len() {
-            let _ = write!(page, " {} |", worst(part, index).map_or_else(String::new, |judgement| text(&cell(judgement))));
+        for (_, places) in &columns {
+            let _ = write!(page, " {} |", worst(part, places).map_or_else(String::new, |judgement| text(&cell(judgement))));
         }
         page.push('\n');
     }
@@ -248,13 +281,13 @@ fn cell(judgement: &Judgement) -> String {
 }
 
 /// On one line, however narrow the table.
-fn unbroken(text: &str) -> String {
+pub(super) fn unbroken(text: &str) -> String {
     text.replace(' ', "\u{a0}")
 }
 
-/// The worst judgement of the `index`th rule in a part of the watch: by its verdict, then by its value.
-fn worst(part: &[Arc<Tick>], index: usize) -> Option<&Judgement> {
-    let judgements = part.iter().filter_map(|tick| tick.judgements.get(index));
+/// The worst judgement of the rules in these `places` in a part of the watch: by its verdict, then by its value.
+fn worst<'a>(part: &'a [Arc<Tick>], places: &[usize]) -> Option<&'a Judgement> {
+    let judgements = part.iter().flat_map(|tick| places.iter().filter_map(|place| tick.judgements.get(*place)));
     judgements.max_by(|a, b| severity(a.verdict).cmp(&severity(b.verdict)).then(badness(a).total_cmp(&badness(b))))
 }
 
@@ -293,11 +326,7 @@ fn chart(page: &mut String, story: &Story, watched: &Watched, index: usize, rule
     let Some(unit) = points.iter().flatten().map(|quantity| quantity.unit).next() else { return };
     let limit = watched.ticks.iter().rev().find_map(|tick| tick.judgements.get(index)?.limit.as_ref()?.value);
     let Some(limit) = limit else { return };
-    let (scale, name) = match unit {
-        Unit::Percent => (100.0, "%"),
-        Unit::Time => (1000.0, "ms"),
-        Unit::Plain => (1.0, ""),
-    };
+    let (scale, name) = scale(unit);
     // A tick without data is drawn at the value before it: the chart has no way to leave a gap.
     let mut last = 0.0;
     let values: Vec<f64> = points
@@ -338,8 +367,17 @@ fn chart(page: &mut String, story: &Story, watched: &Watched, index: usize, rule
     );
 }
 
+/// What a chart multiplies base units with, and calls the result.
+pub(super) const fn scale(unit: Unit) -> (f64, &'static str) {
+    match unit {
+        Unit::Percent => (100.0, "%"),
+        Unit::Time => (1000.0, "ms"),
+        Unit::Plain => (1.0, ""),
+    }
+}
+
 /// A number of a chart: three decimals at most.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -8,7 +8,12 @@ use serde_json::Value;
 /// What people see elsewhere, and where the files are.
 pub(crate) fn show(world: &World, finished: &Finished) {
     for (channel, message) in world.slack_channels() {
-        anstream::println!("\nSlack, {channel}:");
+        let place = match (message["thread_ts"].is_string(), message["reply_broadcast"] == true) {
+            (false, _) => "",
+            (true, false) => ", in its thread",
+            (true, true) => ", in its thread and the channel",
+        };
+        anstream::println!("\nSlack, {channel}{place}:");
         for line in message_view::lines(&message) {
             anstream::println!("  {line}");
         }

@@ -1,6 +1,7 @@
 //! The subcommands of `cargo sandbox`, one file each.
 
 pub(crate) mod afterwards;
+pub(crate) mod approve;
 pub(crate) mod common;
 pub(crate) mod crash;
 pub(crate) mod dev;

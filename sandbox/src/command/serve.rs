@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use sandbox::{Alert, AlertState, Approval, Load, RunSpec, World, runner};
+use sandbox::{Alert, AlertState, Approval, Load, Merged, RunSpec, World, runner};
 
 use super::common::{self, Common};
 
@@ -69,6 +69,9 @@ pub(crate) async fn carry_out(serve: &Serve) -> io::Result<ExitCode> {
     // The build job has pushed what the example event's commit is deployed as.
     let spec = RunSpec::push_develop(&world);
     world.push_image(&spec.version);
+    // And the pull request that it came by is merged.
+    world.pull_request(7, "paula", &world.head(), Merged::Yes);
+    world.let_in("paula", "write");
     if serve.deployed {
         let done = runner::run(&world, &common::binary(common)?, &spec).await?;
         eprintln!("{} runs in dev (exit {})", spec.version, done.code.unwrap_or(-1));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    error, page,
-    tags::{self, Tag},
+    error,
+    tags::{self, Signature, Tag, TagKind},
 };
 use crate::{
     fault::Fault,
@@ -108,11 +108,44 @@ impl Repository {
         Some(self.tags.get(found).map_or(found, |tag| &tag.commit).clone())
     }
 
-    /// An annotated tag was put on a commit.
-    pub(crate) fn tagged(&mut self, name: &str, commit: &str) {
+    /// A tag was put on a commit.
+    pub(crate) fn tagged(&mut self, name: &str, commit: &str, kind: TagKind) {
+        let signature = match kind {
+            TagKind::Lightweight => {
+                self.refs.insert(format!("refs/tags/{name}"), commit.to_owned());
+                return;
+            }
+            TagKind::Annotated => Signature::None,
+            TagKind::Signed => Signature::Valid,
+        };
         let object = tags::object(name, commit);
         self.refs.insert(format!("refs/tags/{name}"), object.clone());
-        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned() });
+        self.tags.insert(object, Tag { name: name.to_owned(), commit: commit.to_owned(), message: None, signature });
+    }
+
+    /// Somebody removed a tag.
+    pub(crate) fn remove_tag(&mut self, name: &str) {
+        self.refs.remove(&format!("refs/tags/{name}"));
+    }
+
+    /// What the annotated tag `name` says.
+    pub(crate) fn tag_message(&self, name: &str) -> Option<String> {
+        self.tags.get(self.refs.get(&format!("refs/tags/{name}"))?)?.message.clone()
+    }
+
+    /// Whether there is a tag of this name.
+    pub(crate) fn has_tag(&self, name: &str) -> bool {
+        self.refs.contains_key(&format!("refs/tags/{name}"))
+    }
+
+    /// Somebody commits beside `main`; gives the commit's name.
+    pub(crate) fn commit_beside(&mut self, message: &str) -> String {
+        let branch = "refs/heads/beside-main";
+        let main = self.refs.get("refs/heads/main").cloned();
+        if let Some(main) = main {
+            self.refs.insert(branch.to_owned(), main);
+        }
+        self.commit_to(branch, message)
     }
 
     /// All references, by their full names.
@@ -180,6 +213,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
         },
         (&Method::POST, ["trees"]) => create_tree(shared, git, &body),
         (&Method::POST, ["commits"]) => create_commit(shared, git, &body),
+        (&Method::POST, ["tags"]) => create_tag(shared, git, &body),
         (&Method::POST, ["refs"]) => create_ref(shared, git, &body),
         (&Method::GET, ["ref", name @ ..]) => {
             let name = format!("refs/{}", name.join("/"));
@@ -192,7 +226,7 @@ pub(super) fn handle(shared: &Shared, call: &Call, rest: &[&str]) -> Reply {
             let start = format!("refs/{}", name.join("/"));
             let found: Vec<Value> =
                 git.refs.iter().filter(|(name, _)| name.starts_with(&start)).map(|(name, sha)| show_ref(shared, git, name, sha)).collect();
-            Reply::json(200, &json!(page(call, &found)))
+            Reply::json(200, &json!(found))
         }
         (&Method::PATCH, ["refs", name @ ..]) => update_ref(shared, git, &format!("refs/{}", name.join("/")), &body),
         (&Method::DELETE, ["refs", name @ ..]) => match git.refs.remove(&format!("refs/{}", name.join("/"))) {
@@ -251,13 +285,31 @@ fn create_commit(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     Reply::json(201, &answer)
 }
 
+/// An object of its own; nothing leads to it until a reference is made.
+fn create_tag(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (name, commit) = (text("tag"), text("object"));
+    if name.is_empty() || text("message").is_empty() || text("type") != "commit" {
+        return error(422, "Invalid request.\n\n\"tag\", \"message\", \"object\", \"type\" weren't supplied.");
+    }
+    if !git.has_commit(commit) {
+        return error(422, "Object does not exist");
+    }
+    let tag =
+        Tag { name: name.to_owned(), commit: commit.to_owned(), message: Some(text("message").to_owned()), signature: Signature::None };
+    let object = tags::object(name, commit);
+    let shown = tags::show(shared, &object, &tag);
+    git.tags.insert(object, tag);
+    Reply::json(201, &shown)
+}
+
 fn create_ref(shared: &Shared, git: &mut Repository, body: &Value) -> Reply {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let (name, sha) = (text("ref"), text("sha"));
     if !name.starts_with("refs/") || name.matches('/').count() < 2 {
         return error(422, "Reference name must start with 'refs/' and contain at least two slashes");
     }
-    if !git.has_commit(sha) {
+    if !git.has_commit(sha) && !git.tags.contains_key(sha) {
         return error(422, "Object does not exist");
     }
     if git.refs.contains_key(name) {

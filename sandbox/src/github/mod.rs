@@ -7,6 +7,8 @@ mod commits;
 mod deployments;
 mod git;
 mod given;
+mod issues;
+mod people;
 mod releases;
 mod runs;
 mod statuses;
@@ -17,18 +19,21 @@ mod wire;
 use std::collections::BTreeMap;
 
 use hyper::Method;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     fault::Fault,
     server::{Call, Reply},
-    shared::{REPOSITORY, Shared},
+    shared::{REPOSITORY, Shared, lock},
 };
 pub use checks::CheckState;
 pub use code_scanning::{Alert, AlertState, CodeScanning};
 pub use given::Approval;
+pub use issues::Merged;
 pub(crate) use runs::{Beginning, Begun, Run, begin};
 pub use runs::{Conclusion, RunState};
+pub use tags::TagKind;
 pub(crate) use tags::object as tag_object;
 pub use teams::{Membership, Teams};
 
@@ -50,24 +55,61 @@ pub(crate) struct Github {
     /// By team and user.
     members: BTreeMap<(String, String), Membership>,
     releases: Vec<Value>,
+    pub(crate) conversations: issues::Conversations,
+    /// What who may do in the repository, by GitHub's word; who is not among them may do nothing.
+    permissions: BTreeMap<String, String>,
+    /// The workflows that were started, with the reference and the inputs.
+    dispatches: Vec<Value>,
+    /// Whom the token speaks for; empty: the workflow's own.
+    speaker: String,
+    /// How far GitHub's clock is ahead of this machine's.
+    ahead: jiff::SignedDuration,
+}
+
+impl Github {
+    /// What GitHub's clock says, in whole seconds as GitHub tells it.
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now().checked_add(self.ahead).unwrap_or(Timestamp::MAX);
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Whom the token speaks for.
+    fn speaker(&self) -> &str {
+        if self.speaker.is_empty() { "github-actions[bot]" } else { &self.speaker }
+    }
+}
+
+/// A time as GitHub writes it.
+fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn error(status: u16, message: &str) -> Reply {
     Reply::json(status, &wire::error(status, message))
 }
 
-/// Answers a request to the API.
+/// Answers a request to the API, with GitHub's time.
 pub(crate) fn handle(shared: &Shared, call: &Call) -> Reply {
+    let reply = answer(shared, call);
+    let now = lock(&shared.github).now();
+    reply.header("date", now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
+fn answer(shared: &Shared, call: &Call) -> Reply {
     if shared.faults.is_on(Fault::GithubDown) {
         return error(503, "Service Unavailable");
     }
-    if call.bearer() != Some(shared.github_token.as_str()) {
+    // A person's token is the workflow's with the beginning that theirs have.
+    if call.bearer().map(|token| token.replacen("ghp_", "ghs_", 1)) != Some(shared.github_token.clone()) {
         return error(401, "Bad credentials");
     }
     let segments = call.segments();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     if let (&Method::GET, ["orgs", org, "teams", team, "memberships", user]) = (&call.method, parts.as_slice()) {
         return teams::membership(shared, org, team, user);
+    }
+    if let (&Method::GET, ["user"]) = (&call.method, parts.as_slice()) {
+        return people::owner(shared);
     }
     let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Not Found") };
     if format!("{owner}/{name}") != REPOSITORY {
@@ -80,6 +122,9 @@ pub(crate) fn handle(shared: &Shared, call: &Call) -> Reply {
         (&Method::POST, ["deployments", id, "statuses"]) => deployments::status(shared, call, id),
         (&Method::GET, ["deployments", id, "statuses"]) => deployments::statuses(shared, call, id),
         (&Method::POST, ["statuses", sha]) => statuses::create(shared, call, sha),
+        (_, ["issues" | "pulls", ..]) | (&Method::GET, ["commits", _, "pulls"]) => issues::handle(shared, call, rest),
+        (&Method::GET, ["collaborators", login, "permission"]) => people::permission(shared, login),
+        (&Method::POST, ["actions", "workflows", workflow, "dispatches"]) => runs::dispatch(shared, call, workflow),
         (&Method::GET, ["commits", git_ref @ .., "statuses"]) => statuses::list(shared, call, &git_ref.join("/")),
         (&Method::GET, ["commits", git_ref @ .., "status"]) => statuses::combined(shared, &git_ref.join("/")),
         (&Method::GET, ["commits", git_ref @ .., "check-runs"]) => checks::list(shared, call, &git_ref.join("/")),
@@ -120,7 +165,7 @@ mod tests {
     use super::*;
     use crate::{
         Options, World,
-        shared::{SHA, SHA_BEFORE, lock},
+        shared::{SHA, SHA_BEFORE},
     };
 
     #[tokio::test]

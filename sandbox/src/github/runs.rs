@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{error, wire};
 use crate::{
-    server::Reply,
+    server::{Call, Reply},
     shared::{REPOSITORY, Shared, lock},
 };
 
@@ -121,6 +121,18 @@ impl Run {
         let sha = crate::shared::SHA_BEFORE.to_owned();
         Self { state, attempt: 1, event: "push".into(), sha, branch: "main".into(), began: Timestamp::now(), process: 0 }
     }
+}
+
+/// A workflow is started by hand, or by another one: what a workflow's own token can start.
+pub(super) fn dispatch(shared: &Shared, call: &Call, workflow: &str) -> Reply {
+    let body = call.json().unwrap_or(Value::Null);
+    let mut github = lock(&shared.github);
+    let git_ref = body.get("ref").and_then(Value::as_str).unwrap_or_default();
+    if github.git.resolve(git_ref).is_none() {
+        return error(422, &format!("No ref found for: {git_ref}"));
+    }
+    github.dispatches.push(json!({"workflow": workflow, "ref": git_ref, "inputs": body["inputs"]}));
+    Reply::empty(204)
 }
 
 pub(super) fn one(shared: &Shared, id: &str) -> Reply {

@@ -1,9 +1,9 @@
 //! Statuses of commits (GitHub Docs, REST API, "Commit statuses").
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Github, error, page, wire};
+use super::{Github, error, page, stamp, wire};
 use crate::{
     server::{Call, Reply},
     shared::{REPOSITORY, Shared, lock},
@@ -29,17 +29,41 @@ pub(super) fn create(shared: &Shared, call: &Call, sha: &str) -> Reply {
     if !github.git.has_commit(sha) {
         return error(422, &format!("No commit found for SHA: {sha}"));
     }
+    let (by, now) = (github.speaker().to_owned(), github.now());
+    Reply::json(201, &add(shared, &mut github, &by, sha, &body, now))
+}
+
+/// The status is there from now on; gives it as GitHub shows it.
+pub(super) fn add(shared: &Shared, github: &mut Github, by: &str, sha: &str, body: &Value, at: Timestamp) -> Value {
     let api = &shared.urls().github_api;
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
     let id = 30_000_000_001_u64 + github.commit_statuses.len() as u64;
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let creator = wire::user(api);
+    let now = stamp(at);
+    let creator = wire::account_of(api, by);
     let status = json!({
         "url": format!("{api}/repos/{REPOSITORY}/statuses/{sha}"), "avatar_url": creator["avatar_url"], "id": id,
-        "node_id": format!("SC_{id}"), "state": state, "description": body["description"], "target_url": body["target_url"],
+        "node_id": format!("SC_{id}"), "state": body["state"], "description": body["description"], "target_url": body["target_url"],
         "context": text("context").unwrap_or("default"), "created_at": now, "updated_at": now, "creator": creator,
     });
     github.commit_statuses.push((sha.to_owned(), status.clone()));
-    Reply::json(201, &status)
+    status
+}
+
+/// What a person says of a commit.
+pub(super) struct Said<'a> {
+    pub(super) context: &'a str,
+    pub(super) state: &'a str,
+    pub(super) description: &'a str,
+    pub(super) user: &'a str,
+    pub(super) seconds_ago: i64,
+}
+
+/// A person sets a status.
+pub(super) fn say(shared: &Shared, github: &mut Github, sha: &str, said: &Said<'_>) {
+    let Said { context, state, description, user, seconds_ago } = said;
+    let body = json!({"state": state, "context": context, "description": description, "target_url": null});
+    let at = github.now() - SignedDuration::from_secs(*seconds_ago);
+    add(shared, github, user, sha, &body, at);
 }
 
 /// Of a commit, the newest first.

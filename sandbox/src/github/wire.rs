@@ -21,6 +21,31 @@ pub(super) fn person(api: &str, login: &str) -> Value {
     account(api, login, id, "User")
 }
 
+/// Whoever has this login: a program's ends in `[bot]`.
+pub(super) fn account_of(api: &str, login: &str) -> Value {
+    match login {
+        "github-actions[bot]" => user(api),
+        program if program.ends_with("[bot]") => account(api, program, 41_000_001, "Bot"),
+        "nextgen-market" => account(api, login, 21_031_067, "Organization"),
+        login => person(api, login),
+    }
+}
+
+/// A pull request by itself ("Pull Request"): `shown` with what lists leave out.
+pub(super) fn pull(api: &str, shown: &Value) -> Value {
+    let mut shown = shown.clone();
+    let merged = !shown["merged_at"].is_null();
+    let more = json!({
+        "merged": merged, "mergeable": null, "rebaseable": null, "mergeable_state": "unknown",
+        "merged_by": if merged { person(api, "octocat") } else { Value::Null }, "comments": 0, "review_comments": 0,
+        "maintainer_can_modify": false, "commits": 1, "additions": 1, "deletions": 0, "changed_files": 1,
+    });
+    if let (Some(fields), Value::Object(more)) = (shown.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    shown
+}
+
 /// The application that runs workflows ("GitHub app").
 pub(super) fn actions_app(api: &str) -> Value {
     json!({
@@ -116,4 +141,22 @@ pub(super) fn repository(api: &str) -> Value {
         repository.insert(name.to_owned(), json!(format!("{url}/{path}")));
     }
     Value::Object(repository)
+}
+
+/// The repository with everything ("Repository").
+pub(super) fn whole_repository(api: &str) -> Value {
+    let mut whole = repository(api);
+    let git = format!("github.com/{REPOSITORY}.git");
+    let at = "2026-01-01T00:00:00Z";
+    let more = json!({
+        "clone_url": format!("https://{git}"), "git_url": format!("git://{git}"), "ssh_url": format!("ssh://{git}"),
+        "svn_url": format!("https://github.com/{REPOSITORY}"), "default_branch": "main", "forks": 0, "forks_count": 0, "has_downloads": true,
+        "has_issues": true, "has_projects": true, "has_wiki": true, "has_pages": false, "homepage": null, "language": null, "archived": false,
+        "disabled": false, "mirror_url": null, "open_issues": 0, "open_issues_count": 0, "license": null, "pushed_at": at, "size": 1,
+        "stargazers_count": 0, "watchers": 0, "watchers_count": 0, "created_at": at, "updated_at": at,
+    });
+    if let (Some(fields), Value::Object(more)) = (whole.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    whole
 }

@@ -4,6 +4,7 @@
 mod instance;
 mod production;
 mod profile;
+mod release;
 mod staging;
 
 pub use instance::Runs;

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use super::{
     found::{Found, Part},
-    text,
+    text::live,
 };
 use crate::{
     domain::Version,
-    report::summary::{code, link, text as safe},
+    report::summary::{code, link},
+    text::markdown as safe,
 };
 
 /// All environments, each with a table of its instances.
@@ -20,7 +21,7 @@ fn environment(found: &Found<'_>) -> String {
     let environment = found.environment;
     let mut page = format!("## {} ({})\n\n", safe(environment.name.as_str()), environment.strategy.as_str());
     if environment.profile().is_some() {
-        let _ = writeln!(page, "People are sent to: {}\n", safe(&text::live(found)));
+        let _ = writeln!(page, "People are sent to: {}\n", safe(&live(found)));
     }
     if found.observed.instances.is_empty() {
         page.push_str("Nothing runs here.\n\n");

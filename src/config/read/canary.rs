@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{blue_green::default_profile, is_off, kebab, rules, strategy, text, texts, time, whole};
+use super::{blue_green::default_profile, is_off, kebab, preflight, rules, strategy, text, texts, time, whole};
 use crate::{
     config::{
-        Abort, Ask, Bound, Canary, FinalCheck, OnBreach, Phase, Preflight, Problem, ProfileConfig, Quantity, Rule, Stabilize, Staged,
-        Verify, sql,
+        Abort, Ask, Bound, Canary, FinalCheck, OnBreach, Phase, Problem, ProfileConfig, Quantity, Rule, Stabilize, Staged, Verify, sql,
         tree::{Key, Node, Place},
     },
     domain::{EnvironmentName, InstanceName, Share, Strategy},
@@ -57,7 +56,7 @@ pub(super) fn canary(name: &EnvironmentName, application: &str, environment: &No
         phases: phases(environment.get("phases"), active),
         stabilize: stabilize(environment.get("stabilize")),
         staged: staged(environment.get("rollback").and_then(|rollback| rollback.get("staged"))),
-        preflight: if environment.get("preflight").is_some_and(is_off) { Preflight::Off } else { Preflight::Asked },
+        preflight: preflight::preflight(environment.get("preflight")),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! What only the whole of a `deploy.yml` can tell: sums, orders, contradictions. Reports problems; produces no data.
 
 use super::{
-    canary, is_off, json,
+    canary, is_off, json, preflight,
     rules::{self, Context},
     strategy, when,
 };
@@ -40,6 +40,7 @@ pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) {
         }
         strategy_fits(&key.name, environment, problems);
         phases(environment, problems);
+        preflight::check(environment, problems);
         volumes(environment.get("container"), problems);
         rules::check(&key.name, environment, &context, problems);
         canary::check_verify(environment, &context, problems);

@@ -460,7 +460,7 @@ proptest! {
             now.all(&steps[..end], &mut served)?;
         }
         prop_assert_eq!((now.served_by().len(), now.instances.len()), (1, 3), "{:#?}", now);
-        let left = now.plan(|world, _| match super::left(world) { Left::Nothing | Left::Unproven => true, _ => false });
+        let left = now.plan(|world, _| matches!(super::left(world), Left::Nothing | Left::Unproven));
         prop_assert!(left, "{:#?}", now);
         prop_assert_eq!(now.served_by() == [NEW], plan.is_promoted(stop), "{:#?}", now);
     }

@@ -200,8 +200,10 @@ fn a_step_back_needs_a_rule_that_tripped_and_is_held_afterwards() {
         let whole = [part(errors, 180, Until::TheEnd), vec![back], part(&[0, 0, 0], 3, Until::TheEnd), vec![ended(kind)]].concat();
         replay(&lines(whole))
     };
-    assert!(stepped(&[0, 9, 9], Some(FailureKind::NoEvidence)).is_ok());
-    assert!(stepped(&[0, 0, 0], Some(FailureKind::NoEvidence)).is_err(), "nothing tripped");
+    assert!(stepped(&[0, 9, 9], Some(FailureKind::SteppedBack)).is_ok());
+    assert!(stepped(&[0, 9, 9], Some(FailureKind::NoEvidence)).is_err(), "there was evidence");
+    assert!(stepped(&[0, 0, 0], Some(FailureKind::SteppedBack)).is_err(), "nothing tripped");
+    assert!(replay(&watch(&[0, 0, 0], 3, Some(FailureKind::SteppedBack))).is_err(), "nothing was stepped back");
     assert!(stepped(&[0, 9, 9], None).is_err(), "it is never done");
     assert!(stepped(&[0, 9, 9], Some(FailureKind::Breach)).is_err(), "no rule broke at the share that it went back to");
 }

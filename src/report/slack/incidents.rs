@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Destination, FIELD, SECTION, escape, explanation, links, mrkdwn, send};
+use super::{Destination, FIELD, SECTION, escape, explanation, links, mrkdwn, overridden, send};
 use crate::{
     domain::Masks,
     plan::Aim,
@@ -77,6 +77,7 @@ pub(super) fn incident_message(story: &Story, incident: &Incident<'_>) -> Value 
     if let Some(failure) = incident.failure {
         blocks.push(explanation(story, failure));
     }
+    blocks.extend(overridden(story));
     json!({"text": escape(&headline), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
 }
 

@@ -7,7 +7,9 @@ use crate::{
     failure::FailureKind,
     report::{
         delivery::tests::{Asked, Say, Service, client},
-        incident::tests::{PROD, STAGING, breach, failure, finished, requested, rolled_back, safe, story, switched, taking_back},
+        incident::tests::{
+            PROD, STAGING, begun, breach, failure, finished, planned, requested, rolled_back, safe, story, switched, taking_back,
+        },
     },
 };
 
@@ -27,7 +29,12 @@ impl Kept {
         let given = &asked.body["incident"];
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/v1/pages/p1/incidents/unresolved") => {
-                Say::This(200, self.incidents.iter().filter(|incident| incident["status"] != "resolved").cloned().collect())
+                let open = |incident: &&Value| incident["status"] != "resolved" && incident["scheduled_for"].is_null();
+                Say::This(200, self.incidents.iter().filter(open).cloned().collect())
+            }
+            ("GET", "/v1/pages/p1/incidents/scheduled") => {
+                let open = |incident: &&Value| incident["status"] != "completed" && incident["scheduled_for"].is_string();
+                Say::This(200, self.incidents.iter().filter(open).cloned().collect())
             }
             ("POST", "/v1/pages/p1/incidents") => {
                 let mut incident = given.clone();
@@ -76,7 +83,7 @@ async fn tells(kept: Kept, token: &str, runs: &[&[&[Value]]]) -> (Vec<String>, K
     for run in runs {
         let page = Page { token: Secret::new(token.into()), base: service.base.clone(), page: "p1".into(), component: Some("c1".into()) };
         let (sender, receiver) = watch::channel(Story::default());
-        let task = tokio::spawn(tell(client(), page, receiver));
+        let task = tokio::spawn(incidents(client(), page, receiver));
         for events in *run {
             let (before, story) = (kept.lock().expect("the page").courses(), story(events));
             let is_seen = !matches!(decide(&story), Move::Nothing);
@@ -172,6 +179,69 @@ async fn a_service_without_metadata_is_recognised_by_the_reference() {
 async fn a_lost_answer_makes_no_second_incident() {
     let (said, kept) = tells(Kept { lost: 1, ..Kept::default() }, TOKEN, &[&[&held()]]).await;
     assert_eq!((said, kept.incidents.len()), (vec!["identified".to_owned()], 1));
+}
+
+/// Tells a run's stories, each once the page shows the one before, to a page: maintenance and incidents.
+async fn releases(kept: Kept, runs: &[&[Value]]) -> (Vec<String>, Kept) {
+    let kept = Arc::new(Mutex::new(kept));
+    let answering = kept.clone();
+    let service = Service::start(move |asked| answering.lock().expect("the page").answer(asked)).await;
+    let mut said = Vec::new();
+    for run in runs {
+        let page = Page { token: Secret::new(TOKEN.into()), base: service.base.clone(), page: "p1".into(), component: Some("c1".into()) };
+        let (sender, receiver) = watch::channel(story(&run[..3]));
+        let task = tokio::spawn(tell(client(), page, receiver));
+        let is_shown_at_once = run[0]["rollout"]["aim"] == "deploy";
+        while is_shown_at_once
+            && kept.lock().expect("the page").courses().iter().all(|course| !course.ends_with("in_progress"))
+            && !task.is_finished()
+        {
+            tokio::task::yield_now().await;
+        }
+        sender.send_replace(story(run));
+        drop(sender);
+        said.push(match task.await.expect("it ends") {
+            Ok(Told::This(what)) => what,
+            Ok(Told::Nothing) => "nothing".into(),
+            Err(why) => format!("error: {why}"),
+        });
+    }
+    let kept = std::mem::take(&mut *kept.lock().expect("the page"));
+    (said, kept)
+}
+
+#[tokio::test]
+async fn a_release_is_maintenance_from_its_first_step_to_its_end() {
+    let beginning = [requested(PROD, "deploy"), planned(PROD, "deploy"), begun()];
+    let good: Vec<Value> = beginning.iter().cloned().chain([switched(), finished("healthy", &Value::Null)]).collect();
+    let (said, kept) = releases(Kept::default(), &[&good, &rolled_back(PROD)]).await;
+    assert_eq!(said, ["maintenance completed", "resolved, maintenance completed"]);
+    assert_eq!(kept.courses(), ["in_progress completed", "in_progress completed", "monitoring resolved"]);
+    let words = |incident: usize, update: usize| kept.incidents[incident]["incident_updates"][update]["body"].as_str().unwrap_or_default();
+    assert!(words(0, 1).starts_with("Production update complete."), "{}", words(0, 1));
+    assert!(words(1, 1).starts_with("The update was taken back"), "{}", words(1, 1));
+    let time = |name: &str| kept.incidents[0][name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect(name);
+    assert!(time("scheduled_for") < time("scheduled_until"));
+    // Customers are told that nothing is under maintenance: no interruption is expected.
+    assert!(kept.incidents[0].get("components").is_none_or(Value::is_null), "{}", kept.incidents[0]);
+}
+
+#[tokio::test]
+async fn what_was_announced_is_taken_up_and_what_is_held_is_ended_by_the_next() {
+    let beginning = [requested(PROD, "deploy"), planned(PROD, "deploy"), begun()];
+    let held = failure(FailureKind::NoEvidence, "too little");
+    let held: Vec<Value> = beginning.iter().cloned().chain([switched(), finished("held", &held)]).collect();
+    let (_, kept) = releases(Kept::default(), &[&held]).await;
+    assert_eq!(kept.courses(), ["in_progress verifying", "identified"]);
+    // A person takes it back; somebody else's maintenance is left alone.
+    let mut kept = kept;
+    kept.incidents.push(json!({"id": "other", "status": "scheduled", "scheduled_for": "2026-12-01T02:00:00Z", "metadata": {},
+        "incident_updates": [{"status": "scheduled", "body": "the database"}]}));
+    let back = [requested(PROD, "roll-back"), planned(PROD, "roll-back"), begun(), switched(), finished("rolled-back", &Value::Null)];
+    let (said, kept) = releases(kept, &[&back]).await;
+    assert_eq!(said, ["resolved, maintenance completed"]);
+    assert_eq!(kept.courses()[0], "in_progress verifying completed");
+    assert_eq!(kept.incidents[2]["status"], "scheduled");
 }
 
 #[tokio::test]
