@@ -114,9 +114,34 @@ pub async fn resolve(
     login: Option<&RegistryLogin<'_>>,
     on_retry: &OnRetry,
 ) -> Result<Digest, RegistryError> {
-    let image = format!("{repository}:{version}");
+    look(client, repository, version.as_str(), format!("{repository}:{version}"), login, on_retry).await
+}
+
+/// Whether the image with this digest is there.
+///
+/// # Errors
+/// See [`RegistryError`]; `Missing` where it is not. Nothing is ever changed at the registry.
+pub async fn require(
+    client: &reqwest::Client,
+    repository: &ImageRepository,
+    digest: &Digest,
+    login: Option<&RegistryLogin<'_>>,
+    on_retry: &OnRetry,
+) -> Result<(), RegistryError> {
+    look(client, repository, digest.as_str(), format!("{repository}@{digest}"), login, on_retry).await.map(|_| ())
+}
+
+/// The digest of the image that `reference`, a tag or a digest, stands for; `image` is what it is called in an error.
+async fn look(
+    client: &reqwest::Client,
+    repository: &ImageRepository,
+    reference: &str,
+    image: String,
+    login: Option<&RegistryLogin<'_>>,
+    on_retry: &OnRetry,
+) -> Result<Digest, RegistryError> {
     let unusable = |_| RegistryError::Nonsense { image: image.clone(), why: "no address can be made of it".into() };
-    let url = Url::parse(&format!("https://{}/v2/{}/manifests/{version}", repository.host(), repository.name())).map_err(unusable)?;
+    let url = Url::parse(&format!("https://{}/v2/{}/manifests/{reference}", repository.host(), repository.name())).map_err(unusable)?;
     let pull = Pull { client, host: repository.host(), repository, image: &image, login, on_retry };
     let mut token = None;
     // HEAD, at most once refused for want of a token, at most once without a digest: then the manifest itself is read.

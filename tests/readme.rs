@@ -137,6 +137,7 @@ fn the_role_is_json_and_names_what_is_asked_for() {
         "Microsoft.ContainerInstance/",
         "Microsoft.Network/trafficManagerProfiles/",
         "Microsoft.Insights/metrics/read",
+        "Microsoft.Authorization/permissions/read",
     ];
     assert!(actions.iter().all(|action| kinds.iter().any(|kind| action.starts_with(kind))), "{actions:?}");
     assert!(actions.iter().all(|action| !action.contains('*')), "{actions:?}");

@@ -5,7 +5,7 @@ mod command;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use command::{approve, common, dev, prod, run, serve, staging};
+use command::{approve, common, crash, dev, prod, rollback, run, serve, staging};
 
 /// A deployment against a world on loopback: no account, no configuration, no network.
 #[derive(Parser)]
@@ -23,6 +23,10 @@ enum What {
     Staging(staging::Staging),
     /// A pushed tag `v1.0.0` releases to production, a canary first, while people use it: live
     Prod(prod::Prod),
+    /// Production's release is taken back by a person, while people use it: live
+    Rollback(rollback::Rollback),
+    /// A release to production is killed in mid-canary, and what comes after makes it safe: live
+    Crash(crash::Crash),
     /// The approval flow, from `/ready-for-prod` on a merged pull request to the release's tag, as people comment
     Approve(approve::Approve),
     /// Keep a world running for other clients (az, SDKs, curl) until stopped
@@ -47,6 +51,8 @@ async fn carry_out(what: What) -> io::Result<ExitCode> {
         What::Dev(dev) => dev::carry_out(&dev).await,
         What::Staging(staging) => staging::carry_out(&staging).await,
         What::Prod(prod) => prod::carry_out(&prod).await,
+        What::Rollback(rollback) => rollback::carry_out(&rollback).await,
+        What::Crash(crash) => crash::carry_out(&crash).await,
         What::Approve(approve) => approve::carry_out(&approve).await,
         What::Serve(serve) => serve::carry_out(&serve).await,
         What::Run(run) => run::carry_out(run).await,

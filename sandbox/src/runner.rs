@@ -427,6 +427,20 @@ pub async fn run(world: &World, binary: &Path, spec: &RunSpec) -> io::Result<Fin
 /// # Errors
 /// When it cannot be started or what it left cannot be read.
 pub async fn post(world: &World, binary: &Path, spec: &RunSpec, state: &BTreeMap<String, String>) -> io::Result<Finished> {
+    let (name, spec) = as_post(world, binary, spec, state)?;
+    run(world, &name, &spec).await
+}
+
+/// The same, in `folder`, and gives it while it is at work.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn_post_in(world: &World, binary: &Path, spec: &RunSpec, state: &BTreeMap<String, String>, folder: &Path) -> io::Result<Running> {
+    let (name, spec) = as_post(world, binary, spec, state)?;
+    spawn_in(world, &name, &spec, folder)
+}
+
+fn as_post(world: &World, binary: &Path, spec: &RunSpec, state: &BTreeMap<String, String>) -> io::Result<(PathBuf, RunSpec)> {
     let name = world.directory().join("deploy-action-resume");
     if !name.exists() {
         std::os::unix::fs::symlink(binary, &name)?;
@@ -434,7 +448,7 @@ pub async fn post(world: &World, binary: &Path, spec: &RunSpec, state: &BTreeMap
     let mut spec = spec.clone();
     spec.env.extend(state.iter().map(|(key, value)| (format!("STATE_{key}"), value.clone())));
     spec.args = Vec::new();
-    run(world, &name, &spec).await
+    Ok((name, spec))
 }
 
 /// Reads a file of outputs as the runner does.

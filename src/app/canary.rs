@@ -1,6 +1,6 @@
 //! Reading the world and planning for the canary strategy. Sends no request that changes anything.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -18,12 +18,14 @@ use crate::{
     execute::{Emitter, Rollout},
     failure::{Failure, FailureKind},
     gate,
+    github::deployments,
     observe::{Instance, Observed, Tags},
     plan::{
         Aim, Plan,
         blue_green::{self, Stuck},
-        canary::{self, Left, Pace, Wanted, WayBack, World},
+        canary::{self, Deployments, History, Left, Pace, Ran, Wanted, WayBack, World},
     },
+    registry,
     request::Deploy,
 };
 
@@ -154,8 +156,15 @@ async fn roll_back(
     pace: Pace,
     mut notices: Vec<String>,
 ) -> Result<(Plan, Bodies), Failure> {
-    let Reading { session, config, environment, emitter, canary: strategy, .. } = reading;
-    let version = match canary::way_back(world, named)? {
+    let Reading { environment, canary: strategy, .. } = reading;
+    let version = match canary::way_back(world, named) {
+        Err(failure) => {
+            let now: Vec<&Version> = canary::running(world).into_iter().collect();
+            return Err(history(reading, world).await.advise(Failure { next: Vec::new(), ..failure }, &now));
+        }
+        Ok(way) => way,
+    };
+    let version = match version {
         WayBack::CallOff => {
             let plan = canary::call_off(world, Aim::RollBack)?;
             return Ok((plan.unwrap_or_else(|| nothing(reading, world)), Bodies::new()));
@@ -168,12 +177,9 @@ async fn roll_back(
     };
     let observed = world.observed;
     let begun = observed.instance(&strategy.old).map(|old| &old.tags);
-    let is_same = |tags: &&Tags| tags.version.as_ref() == Some(&version);
-    let sha = begun.filter(is_same).and_then(|tags| tags.sha.clone());
     let serving = all(strategy).filter_map(|name| observed.instance(name)).filter_map(|instance| instance.tags.version.clone());
     let from = begun.and_then(|tags| tags.rolled_back_from.clone()).or_else(|| serving.into_iter().find(|running| *running != version));
-    let deploy = Deploy { environment: environment.name.clone(), version, sha: None, git_ref: None, actor: None };
-    let image = prepare::image(session, config, &deploy, emitter).await?;
+    let (image, sha) = old_image(reading, world, version, &mut notices).await?;
     // What ran before the version gone back to is not known: a second rollback must not come forward again.
     let mark = |tags: &mut Tags| {
         tags.sha.clone_from(&sha);
@@ -181,7 +187,85 @@ async fn roll_back(
         tags.rolled_back_from.clone_from(&from);
     };
     let (bodies, comparisons) = wanted(reading, observed, &image, mark)?;
-    Ok((canary::restore(world, &Wanted { image: &image, comparisons: &comparisons }, pace, notices)?, bodies))
+    let plan = canary::restore(world, &Wanted { image: &image, comparisons: &comparisons }, pace, notices)?;
+    Ok((Plan { sha, ..plan }, bodies))
+}
+
+/// How long GitHub may take to say what ran before: people wait for the rollback, and most need no more than the tags say.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which versions ran: by the tags, and by GitHub's deployments where it answers in time.
+async fn history(reading: &Reading<'_>, world: &World<'_>) -> History {
+    let deployments = match reading.session.github() {
+        None => Deployments::Unknown { why: "there is no github-token".into() },
+        Some(client) => {
+            match tokio::time::timeout(HISTORY_PATIENCE, deployments::succeeded(&client, reading.environment.name.as_str())).await {
+                Ok(Ok(succeeded)) => Deployments::Read(succeeded.into_iter().filter_map(ran).collect()),
+                Ok(Err(error)) => Deployments::Unknown { why: error.to_string() },
+                Err(_) => Deployments::Unknown { why: format!("GitHub took longer than {} s", HISTORY_PATIENCE.as_secs()) },
+            }
+        }
+    };
+    History::of(world, deployments)
+}
+
+/// What a deployment says; `None` where its version is none, as where another tool wrote it.
+fn ran(deployment: deployments::Succeeded) -> Option<Ran> {
+    let digest = deployment.digest.and_then(|digest| digest.parse().ok());
+    Some(Ran { version: deployment.version.parse().ok()?, digest, sha: deployment.sha.parse().ok() })
+}
+
+/// The image of a version that ran before, and its commit where that is known. Where every stable instance runs it the registry is
+/// not asked: its failing must not keep people from what runs.
+///
+/// # Errors
+/// A refusal with the versions to choose from when it never ran here or its image is gone; whatever the registry fails with.
+async fn old_image(
+    reading: &Reading<'_>,
+    world: &World<'_>,
+    version: Version,
+    notices: &mut Vec<String>,
+) -> Result<(ImageReference, Option<String>), Failure> {
+    let Reading { session, config, environment, emitter, canary: strategy, .. } = reading;
+    let repository = config.image.clone();
+    let tags: Option<Vec<&Tags>> = strategy.stable.iter().map(|name| world.observed.instance(name).map(|found| &found.tags)).collect();
+    let runs = tags.and_then(|tags| {
+        let digest = tags.first().and_then(|tags| tags.digest.clone())?;
+        let sha = tags.first().and_then(|tags| tags.sha.clone());
+        let is_it = |tags: &&Tags| tags.version.as_ref() == Some(&version) && tags.digest.as_ref() == Some(&digest);
+        tags.iter().all(is_it).then_some((digest, sha))
+    });
+    if let Some((digest, sha)) = runs {
+        return Ok((ImageReference { repository, version, digest }, sha));
+    }
+    let deploy = Deploy { environment: environment.name.clone(), version: version.clone(), sha: None, git_ref: None, actor: None };
+    let (history, tagged) = tokio::join!(history(reading, world), prepare::image(session, config, &deploy, emitter));
+    let now = canary::running(world);
+    let Some(Ran { digest: known, sha, .. }) = history.find(&version) else {
+        return Err(history.never_ran(world, &version, now));
+    };
+    let gone = |failure: Failure| match failure.kind {
+        FailureKind::Image => {
+            let except: Vec<&Version> = now.into_iter().chain([&version]).collect();
+            let what = format!("{} cannot go back to {version}: {}", environment.name, failure.what);
+            history.advise(Failure { what, next: Vec::new(), ..failure }, &except)
+        }
+        _ => failure,
+    };
+    let sha = sha.map(|sha| sha.to_string());
+    match (known, tagged) {
+        (Some(digest), Ok(image)) if image.digest == digest => Ok((image, sha)),
+        // A tag can move, or be taken away: what ran is the digest.
+        (Some(digest), Ok(_) | Err(Failure { kind: FailureKind::Image, .. })) => {
+            let login = session.registry_login();
+            let there = registry::require(&session.http, &repository, &digest, login.as_ref(), &wiring::on_retry(emitter)).await;
+            there.map_err(Failure::from).map_err(gone)?;
+            notices
+                .push(format!("the tag {version} does not stand for what ran in {} any more: its digest then is used", environment.name));
+            Ok((ImageReference { repository, version, digest }, sha))
+        }
+        (_, tagged) => tagged.map(|image| (image, sha)).map_err(gone),
+    }
 }
 
 /// The plan that gives every stable instance the version of a promoted candidate, with what it writes.

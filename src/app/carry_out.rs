@@ -2,7 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::{Session, claim, news, preflight, prepare, prepare::Prepared};
+use super::{
+    Session, claim, news, preflight, prepare,
+    prepare::Prepared,
+    rehearsal::{self, Looked},
+};
 use crate::{
     cli::Format,
     config::{Config, Environment, OnBreach},
@@ -150,8 +154,12 @@ pub(super) async fn carry_out(
             Ok(prepared) => {
                 let applies = preflight::applies(environment, asked, &prepared);
                 let checked = checked(session, config, environment, asked, &prepared, applies, &emitter).await;
-                show(session, &prepared.plan, checked.refusal.as_ref(), &told);
-                unchanged()
+                let looked = match asked {
+                    Asked::RollBack(_) => rehearsal::look(session, environment, &prepared).await,
+                    Asked::Deploy(_) | Asked::Promote(_) | Asked::MakeSafe(_) => Vec::new(),
+                };
+                show(session, &prepared.plan, checked.refusal.as_ref(), &looked, &told);
+                rehearsal::wrong(&looked).map_or_else(unchanged, Ending::refused)
             }
         },
         Intent::Check => {
@@ -352,14 +360,22 @@ async fn came_back(session: &Session, config: &Config, before: &Execution<'_>, e
     }
 }
 
-/// Prints the plan, at a terminal for people or as JSON for programs, and why it would be refused as things stand.
-fn show(session: &Session, plan: &Plan, refusal: Option<&Failure>, told: &Rollout) {
+/// Prints the plan, at a terminal for people or as JSON for programs, why it would be refused as things stand, and what was `looked`
+/// at besides.
+fn show(session: &Session, plan: &Plan, refusal: Option<&Failure>, looked: &[Looked], told: &Rollout) {
     let refused = refusal.map(|refusal| format!("As things stand it would be refused: {}", refusal.what));
     let text = match session.inputs.format {
-        Format::Text => [terminal::plan_text(plan, told)].into_iter().chain(refused).collect::<Vec<_>>().join("\n"),
+        Format::Text => {
+            let needs = (!looked.is_empty()).then(|| rehearsal::text(looked));
+            [terminal::plan_text(plan, told)].into_iter().chain(refused).chain(needs).collect::<Vec<_>>().join("\n")
+        }
         Format::Json => {
             let mut plan = plan.clone();
             plan.notices.extend(refused);
+            let mut plan = serde_json::to_value(&plan).unwrap_or_default();
+            if !looked.is_empty() {
+                plan["needs"] = rehearsal::json(looked);
+            }
             serde_json::to_string_pretty(&plan).unwrap_or_default()
         }
     };

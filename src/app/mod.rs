@@ -7,6 +7,7 @@ mod claim;
 mod news;
 mod preflight;
 mod prepare;
+mod rehearsal;
 mod resume;
 mod session;
 mod status;

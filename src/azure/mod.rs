@@ -11,6 +11,8 @@ mod login;
 pub mod monitor;
 /// The checked way to set any property of Microsoft's schema. Pure.
 pub mod passthrough;
+/// What a login may do at a resource group.
+pub mod permissions;
 mod resource_manager;
 /// Traffic Manager: one profile read, written whole in one request, created, compared and judged.
 pub mod traffic_manager;

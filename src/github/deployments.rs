@@ -1,10 +1,15 @@
 //! Deployments and their statuses (GitHub Docs, REST API, "Deployments").
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Client, GithubError, cut};
+
+/// How many calls at a time: GitHub counts those that are many at once against the caller (GitHub Docs, "Rate limits for the REST
+/// API": secondary limits).
+const AT_ONCE: usize = 6;
 
 const PERMISSION: &str = "deployments: write";
 
@@ -21,8 +26,21 @@ pub struct Deployment<'a> {
     pub environment: &'a str,
     /// The version, for people.
     pub version: &'a str,
+    /// The image's digest, where it is known: what a later rollback goes back to.
+    pub digest: Option<&'a str>,
     /// The rollout, by which a later run finds this deployment again.
     pub rollout: &'a str,
+}
+
+/// A deployment that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Succeeded {
+    /// The version, as its payload has it.
+    pub version: String,
+    /// The image's digest, where its payload has it.
+    pub digest: Option<String>,
+    /// The commit.
+    pub sha: String,
 }
 
 /// How a deployment is doing.
@@ -76,7 +94,22 @@ struct Created {
 struct Listed {
     id: DeploymentId,
     #[serde(default)]
+    sha: String,
+    #[serde(default)]
     payload: serde_json::Value,
+}
+
+impl Listed {
+    /// What its payload says under `name`. GitHub gives a payload back as it was sent, or as text.
+    fn says(&self, name: &str) -> Option<String> {
+        let text = self.payload.as_str().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        text.as_ref().unwrap_or(&self.payload).get(name).and_then(serde_json::Value::as_str).map(str::to_owned)
+    }
+}
+
+#[derive(Deserialize)]
+struct Said {
+    state: String,
 }
 
 /// Creates a deployment.
@@ -84,7 +117,7 @@ struct Listed {
 /// # Errors
 /// What GitHub said, and which permission is missing.
 pub async fn create(client: &Client, deployment: &Deployment<'_>) -> Result<DeploymentId, GithubError> {
-    let Deployment { git_ref, environment, version, rollout } = deployment;
+    let Deployment { git_ref, environment, version, digest, rollout } = deployment;
     // Without these two GitHub may merge the default branch in (202) or refuse for a missing check (409).
     let body = json!({
         "ref": git_ref,
@@ -92,7 +125,7 @@ pub async fn create(client: &Client, deployment: &Deployment<'_>) -> Result<Depl
         "description": cut(&format!("deploy-action {version}")),
         "auto_merge": false,
         "required_contexts": [],
-        "payload": {"rollout": rollout, "version": version},
+        "payload": {"rollout": rollout, "version": version, "digest": digest},
     });
     let created: Created = client.call(Method::POST, &["deployments"], &[], Some(&body), PERMISSION).await?;
     Ok(created.id)
@@ -105,12 +138,27 @@ pub async fn create(client: &Client, deployment: &Deployment<'_>) -> Result<Depl
 pub async fn find(client: &Client, environment: &str, rollout: &str) -> Result<Option<DeploymentId>, GithubError> {
     let query = [("environment", environment), ("per_page", "30")];
     let listed: Vec<Listed> = client.call(Method::GET, &["deployments"], &query, None, PERMISSION).await?;
-    let is_it = |listed: &Listed| {
-        // GitHub gives a payload back as it was sent, or as text.
-        let text = listed.payload.as_str().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-        text.as_ref().unwrap_or(&listed.payload).get("rollout").and_then(serde_json::Value::as_str) == Some(rollout)
-    };
+    let is_it = |listed: &Listed| listed.says("rollout").as_deref() == Some(rollout);
     Ok(listed.into_iter().find(is_it).map(|listed| listed.id))
+}
+
+/// The deployments of `environment` that succeeded and say which version they brought, among the newest thirty, newest first. What
+/// a later one made inactive did succeed.
+///
+/// # Errors
+/// What GitHub said.
+pub async fn succeeded(client: &Client, environment: &str) -> Result<Vec<Succeeded>, GithubError> {
+    let query = [("environment", environment), ("per_page", "30")];
+    let listed: Vec<Listed> = client.call(Method::GET, &["deployments"], &query, None, PERMISSION).await?;
+    let looks = listed.into_iter().filter_map(|listed| Some((listed.says("version")?, listed))).map(async |(version, listed)| {
+        let id = listed.id.0.to_string();
+        let path = ["deployments", &id, "statuses"];
+        let said: Vec<Said> = client.call(Method::GET, &path, &[("per_page", "30")], None, PERMISSION).await?;
+        let has_succeeded = said.iter().any(|said| said.state == State::Success.word());
+        Ok::<_, GithubError>(has_succeeded.then(|| Succeeded { version, digest: listed.says("digest"), sha: listed.sha }))
+    });
+    let found: Vec<Option<Succeeded>> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Adds a status to a deployment.

@@ -42,7 +42,8 @@ pub(super) async fn tell(client: Client, beginning: Beginning, mut stories: watc
         None if beginning == Beginning::Left => return Ok(()),
         None => {
             let Some(git_ref) = started.sha().or(rollout.git_ref.as_deref()) else { return Ok(()) };
-            let deployment = Deployment { git_ref, environment, version: started.version_words(), rollout: rollout.id.as_str() };
+            let digest = started.image.as_ref().map(|image| image.digest.as_str());
+            let deployment = Deployment { git_ref, environment, version: started.version_words(), digest, rollout: rollout.id.as_str() };
             deployments::create(&client, &deployment).await.map_err(failed)?
         }
     };

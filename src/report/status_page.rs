@@ -121,6 +121,8 @@ fn decide(story: &Story) -> Move {
     match standing(story) {
         Standing::Quiet => Move::Nothing,
         Standing::Taken => Move::Update(Wanted::Identified),
+        // What a person took back people had met, whether or not it was on the page (runbook, Manual Rollback: "Update status page").
+        Standing::Over if could_be_met && story.has_rolled_back() => Move::Close,
         Standing::Over => Move::Update(Wanted::Resolved),
         Standing::Open(incident) => match incident.stage {
             Stage::Unsafe => Move::Show(Wanted::Investigating),

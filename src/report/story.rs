@@ -481,6 +481,13 @@ impl Story {
         !self.switches.is_empty() || !self.shares.is_empty()
     }
 
+    /// Whether it was a rollback that a person asked for, and it has done what it was asked for.
+    #[must_use]
+    pub fn has_rolled_back(&self) -> bool {
+        let is_asked = self.rollout.as_ref().is_some_and(|rollout| rollout.aim == Aim::RollBack);
+        is_asked && self.end.as_ref().is_some_and(|end| end.outcome == Outcome::RolledBack && end.failure.is_none())
+    }
+
     /// The switch that stands: the last one.
     #[must_use]
     pub fn current(&self) -> Option<&Switched> {

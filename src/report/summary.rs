@@ -339,14 +339,15 @@ fn notes(page: &mut String, story: &Story) {
 }
 
 /// `text` as code within a line and within a table.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!(
         "<code>{}</code>",
         html(text).replace('|', "&#124;").replace('@', "@\u{200d}").replace('*', "&#42;").replace('_', "&#95;").replace('`', "&#96;")
     )
 }
 
-fn link(name: &str, url: &str) -> String {
+/// A link, where `url` is one of the web; else the name alone.
+pub(crate) fn link(name: &str, url: &str) -> String {
     match url::Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
             format!("[{}]({})", text(name), parsed.as_str().replace('(', "%28").replace(')', "%29").replace('|', "%7C"))

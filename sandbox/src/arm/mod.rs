@@ -148,6 +148,9 @@ fn route(shared: &Arc<Shared>, call: &Call, parts: &[&str], original: &[String])
             200,
             &json!({"value": [], "namespace": "Microsoft.ContainerInstance", "registrationState": "Registered", "resourceTypes": []}),
         ),
+        (&Method::GET, ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.authorization", "permissions"]) => {
+            Reply::json(200, &permissions(shared))
+        }
         (method, ["subscriptions", _, "resourcegroups", group, "providers", provider, kind, rest @ ..]) => {
             let kind = match (*provider, *kind) {
                 ("microsoft.containerinstance", "containergroups") => Resource::ContainerGroup,
@@ -199,6 +202,20 @@ fn forbidden(shared: &Shared, kind: Resource, method: &Method, parts: &[&str]) -
              granted, please refresh your credentials."
         ),
     )
+}
+
+/// What the identity may do at a resource group (Authorization, "Permissions - List For Resource Group").
+fn permissions(shared: &Shared) -> Value {
+    let actions: &[&str] = if shared.faults.is_on(Fault::Forbidden) {
+        &["*/read"]
+    } else {
+        &[
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.ContainerInstance/*",
+            "Microsoft.Network/trafficManagerProfiles/*",
+        ]
+    };
+    json!({"value": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}], "nextLink": null})
 }
 
 fn subscription() -> Value {

@@ -5,7 +5,6 @@ use std::{io, process::ExitCode};
 use clap::Args;
 use sandbox::{
     Clocks, Database, Fault, Load, Options, RunSpec, World,
-    load::{Tally, Working},
     runner::{self, Echo},
 };
 
@@ -13,6 +12,7 @@ use super::{
     afterwards,
     common::{self, Common},
     serve::LIVE,
+    shares,
 };
 
 /// What it takes.
@@ -29,13 +29,11 @@ pub(crate) struct Prod {
 }
 
 /// What is released: the runbook's example.
-const TAG: &str = "v1.0.0";
-const GROUP: &str = "prod-nextgen";
-const PROFILE: &str = "tm-prod";
+pub(crate) const TAG: &str = "v1.0.0";
 /// Requests that people have sent before the release begins, so that there is something to compare with.
-const BEFORE: u64 = 500;
+pub(crate) const BEFORE: u64 = 500;
 /// Fewer requests in the window are no data: at 5 % of the load about fifty come in it, and chance takes some away.
-const MIN_REQUESTS: u32 = 20;
+pub(crate) const MIN_REQUESTS: u32 = 20;
 
 pub(crate) async fn carry_out(prod: &Prod) -> io::Result<ExitCode> {
     let common = &prod.common;
@@ -61,53 +59,12 @@ pub(crate) async fn carry_out(prod: &Prod) -> io::Result<ExitCode> {
     let mut stretches = Vec::new();
     let finished = tokio::select! {
         finished = running.finish(Echo::On) => finished?,
-        () = follow(&world, &people, &mut stretches) => return Err(io::Error::other("production's profile is not followed any more")),
+        () = shares::follow(&world, &people, TAG, &mut stretches) => return Err(io::Error::other("production's profile is not followed any more")),
     };
     let seen = people.stop().await;
     afterwards::show(&world, &finished);
     afterwards::show_statuses(&world, &spec);
     afterwards::show_people(&seen);
-    show_shares(&stretches, seen.version(TAG), seen.total);
+    shares::show(TAG, &stretches, &seen);
     Ok(afterwards::verdict(afterwards::judge(&common.faults, finished.code, seen.total)))
-}
-
-/// What had been met when the weights gave the new version a share.
-struct Stretch {
-    /// The share that began then, between 0 and 1.
-    intended: f64,
-    /// Requests answered by the new version until then.
-    new: Tally,
-    /// All requests until then.
-    total: Tally,
-}
-
-/// Notes what people had met each time that the new version's share is changed; never ends by itself.
-async fn follow(world: &World, people: &Working, stretches: &mut Vec<Stretch>) {
-    let intended = || world.intended_shares(GROUP, PROFILE).get(TAG).copied().unwrap_or_default();
-    let mut last = intended();
-    loop {
-        world.until_profile(GROUP, PROFILE, |_| differs(intended(), last)).await;
-        last = intended();
-        let seen = people.snapshot();
-        stretches.push(Stretch { intended: last, new: seen.version(TAG), total: seen.total });
-    }
-}
-
-fn differs(one: f64, other: f64) -> bool {
-    (one - other).abs() > 1e-9
-}
-
-/// Each share that was asked for, and the part of all requests that met the new version until the next.
-fn show_shares(stretches: &[Stretch], new: Tally, total: Tally) {
-    if stretches.is_empty() {
-        return;
-    }
-    println!("\nShares of {TAG} by the weights, and what people met, the time that DNS answers live included:");
-    let ends = stretches.iter().skip(1).map(|next| (next.new, next.total)).chain([(new, total)]);
-    for (stretch, (new, total)) in stretches.iter().zip(ends) {
-        let (met, of) = (new.requests - stretch.new.requests, total.requests - stretch.total.requests);
-        #[allow(clippy::cast_precision_loss, reason = "requests of a minute")]
-        let realised = met as f64 / of.max(1) as f64;
-        println!("  {:>5.1} %: met by {:>5.1} % of {of} requests", stretch.intended * 100.0, realised * 100.0);
-    }
 }

@@ -63,6 +63,15 @@ impl World {
         lock(&self.shared().github).git.commit_to("refs/heads/main", message)
     }
 
+    /// A deployment of `environment` from now on, as the Action makes one, with these statuses in order; its `id` continues the others'.
+    pub fn deployed(&self, environment: &str, version: &str, digest: Option<&str>, sha: &str, states: &[&str]) {
+        let mut github = lock(&self.shared().github);
+        let id = 1000 + github.deployments.len() as u64;
+        let payload = json!({"rollout": format!("{environment}-{id}-1"), "version": version, "digest": digest});
+        github.deployments.push(json!({"id": id, "sha": sha, "ref": sha, "environment": environment, "payload": payload}));
+        github.statuses.extend(states.iter().map(|state| (id, json!({"state": state}))));
+    }
+
     /// A check run of a commit, from now on; a later one of the same name takes an earlier one's place.
     pub fn set_check(&self, sha: &str, name: &str, state: CheckState) {
         lock(&self.shared().github).checks.push(Check { sha: sha.to_owned(), name: name.to_owned(), state });

@@ -148,6 +148,12 @@ fn is_ours(instance: &Instance) -> bool {
     instance.tags.version.is_some()
 }
 
+/// The version that people are sent to, where its instance says.
+#[must_use]
+pub fn running<'a>(world: &World<'a>) -> Option<&'a Version> {
+    serving(world).and_then(|instance| instance.tags.version.as_ref())
+}
+
 /// What people are sent to: a promoted candidate where they are sent to one, else a stable instance.
 fn serving<'a>(world: &World<'a>) -> Option<&'a Instance> {
     let on = |name: &&InstanceName| world.is_on(name);

@@ -8,11 +8,13 @@
 //! What proves a version is written on instances: a candidate has the role `canary` and, once it has passed every phase, the
 //! mark `promoted`; stable instances of a version that has been watched to the end have `stable-since`.
 
+mod history;
 mod left;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use left::{Left, WayBack, finish, held, left, trust, way_back};
+pub use history::{Deployments, History, Ran};
+pub use left::{Left, WayBack, finish, held, left, running, trust, way_back};
 
 use super::{Aim, Plan, Slice, SmokeTarget, Step, StepBack, change::change, direct::CREATE_LIMIT_SECONDS};
 use crate::{
