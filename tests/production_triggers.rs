@@ -12,11 +12,11 @@ use std::time::Duration;
 use common::{binary, changes, run};
 use futures::{StreamExt as _, stream};
 use production::{
-    BEFORE, CANARY, GROUP, NOW, PROFILE, all_of, canary_has, decide, people, push_tag, serves, shares, stable_shares, usual, versions,
-    world,
+    BEFORE, CANARY, GROUP, NOW, PROFILE, all_of, canary_has, decide, people, push_tag, serves, shares, some_people, stable_shares, usual,
+    versions, without_evidence, world,
 };
 use sandbox::{
-    Behaviour, Fault, Finished, RunSpec, Seen, Who, World,
+    Behaviour, Fault, Finished, Recorded, RunSpec, Seen, Who, World,
     behaviour::Health,
     fault::{Switch, Times},
     runner,
@@ -24,6 +24,9 @@ use sandbox::{
 
 /// Worlds at a time.
 const AT_ONCE: usize = 6;
+
+/// Places of a release from which on Azure is made to fail.
+const POINTS: usize = 18;
 
 /// The runbook's phases.
 const SHARES: [u64; 4] = [5, 25, 50, 100];
@@ -190,6 +193,55 @@ async fn an_azure_that_fails_at_each_share_is_left_to_a_person_and_made_good_lat
         let seen = load.stop().await;
         assert_eq!(seen.total.failures, 0, "at {share} %: {:?}", seen.failed);
     }
+}
+
+/// Azure fails for good from a call on, wherever in the release: nobody notices, the run does not say that all is well unless it is,
+/// and a rollback makes it good once Azure answers again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_azure_that_fails_from_any_call_on_hurts_nobody() {
+    let is_azure = |request: &Recorded| request.service == "azure" && request.path.contains("/providers/");
+    let calls = {
+        let world = world().await;
+        usual(&world).await;
+        let load = some_people(&world).await;
+        let done = run(&world, &without_evidence(push_tag(&world))).await;
+        load.stop().await;
+        assert_eq!(done.code, Some(0), "{}", done.stdout);
+        world.requests().into_iter().filter(is_azure).count()
+    };
+    let wrong: Vec<String> = stream::iter((0..POINTS).map(|point| point * calls / POINTS))
+        .map(|call| async move {
+            let world = world().await;
+            usual(&world).await;
+            let load = some_people(&world).await;
+            let mut running = runner::spawn(&world, binary(), &without_evidence(push_tag(&world))).expect("started");
+            tokio::select! {
+                () = world.until(|requests| requests.iter().filter(|request| is_azure(request)).count() > call) => {}
+                ended = running.ended() => ended.expect("its end"),
+            }
+            world.switch(Fault::Arm500, Switch::On, Times::Always).await;
+            let done = running.finish(runner::Echo::Off).await.expect("its end");
+            let mut wrong = Vec::new();
+            wrong.extend(serves(&world).err());
+            if done.code == Some(0) && versions(&world) != all_of(NOW) {
+                wrong.push("it says that all is well".into());
+            }
+            world.switch(Fault::Arm500, Switch::Off, Times::Always).await;
+            let back = run(&world, &without_evidence(decide(&world, &[("version", BEFORE)]))).await;
+            if versions(&world) != all_of(BEFORE) || shares(&world) != stable_shares() {
+                wrong.push(format!("{:?} {:?}\n{}", versions(&world), shares(&world), back.stdout));
+            }
+            let seen = load.stop().await;
+            if seen.total.failures > 0 {
+                wrong.push(format!("{:?}", seen.failed));
+            }
+            (!wrong.is_empty()).then(|| format!("from call {call} of {calls} on: {:?} {}\n{}", done.code, wrong.join("; "), done.stdout))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|wrong| async { wrong })
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// Azure fails for a moment, at each share: what is read is read again, what is written is looked at and written again, and the

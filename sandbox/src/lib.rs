@@ -54,6 +54,7 @@ pub mod stall;
 mod status_page;
 pub mod world;
 
+pub use arm::throttle::Throttling;
 pub use behaviour::{Behaviour, Delay, Health, Who};
 pub use clocks::{Clocks, Database, Preflight};
 pub use fault::{Fault, Switch, Times};

@@ -18,7 +18,11 @@ use tokio::{
 };
 
 use crate::{
-    arm::{Azure, groups::Group},
+    arm::{
+        Azure,
+        groups::Group,
+        throttle::{Buckets, Throttling},
+    },
     behaviour::Behaviours,
     fault::{Fault, Faults, Switch, Times},
     github::Github,
@@ -63,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
     pub(crate) azure_delay: Duration,
+    pub(crate) throttle: Option<Buckets>,
     pub(crate) location: String,
     /// The PostgreSQL database that instances use.
     pub(crate) database: Option<String>,
@@ -108,6 +113,7 @@ pub(crate) struct Settings {
     pub(crate) give_up: Duration,
     pub(crate) polling: Polling,
     pub(crate) azure_delay: Duration,
+    pub(crate) throttling: Throttling,
     pub(crate) location: String,
     pub(crate) database: Option<String>,
     pub(crate) slow: Duration,
@@ -133,6 +139,7 @@ impl Shared {
             give_up: settings.give_up,
             polling: settings.polling,
             azure_delay: settings.azure_delay,
+            throttle: Buckets::new(settings.throttling),
             database: settings.database,
             slow: settings.slow,
             faults: Faults::default(),

@@ -17,7 +17,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     arm::{
         groups::{self, Key},
-        monitor, shares, traffic_manager,
+        monitor, shares,
+        throttle::Throttling,
+        traffic_manager,
     },
     behaviour::{Behaviour, Who},
     certificates,
@@ -57,6 +59,8 @@ pub struct Options {
     pub polling: Polling,
     /// What every answer of Azure takes beside the work: the way there and back.
     pub azure_delay: Duration,
+    /// Whether Azure refuses what exceeds its limits.
+    pub throttling: Throttling,
     /// Where every request is written as a line of JSON.
     pub record: Option<PathBuf>,
     /// The PostgreSQL database that instances use, as a URL: `pool-exhausted` takes its connections. The world has none itself.
@@ -71,6 +75,7 @@ impl Default for Options {
             second: Duration::from_millis(100),
             polling: Polling::Milliseconds(150),
             azure_delay: Duration::ZERO,
+            throttling: Throttling::Off,
             record: None,
             database: None,
         }
@@ -86,6 +91,7 @@ impl Options {
             second: Duration::from_millis(2),
             polling: Polling::Milliseconds(5),
             azure_delay: Duration::ZERO,
+            throttling: Throttling::Off,
             record: None,
             database: None,
         }
@@ -171,6 +177,7 @@ impl World {
             give_up: options.boot * 20,
             polling: options.polling,
             azure_delay: options.azure_delay,
+            throttling: options.throttling,
             location: "westeurope".to_owned(),
             database: options.database,
             slow: Duration::from_secs(30),
@@ -295,6 +302,13 @@ impl World {
     /// Somebody behaves so from now on; goes before what was said of them earlier.
     pub fn behave(&self, who: Who, behaviour: Behaviour) {
         lock(&self.shared.behaviours).set(who, behaviour);
+    }
+
+    /// A container is said to have been running since then, as one that an earlier run started.
+    pub fn running_since(&self, group: &str, name: &str, since: jiff::Timestamp) {
+        if let Some(group) = lock(&self.shared.azure).groups.get_mut(&Key::new(group, name)) {
+            group.container.current["startTime"] = json!(since.to_string());
+        }
     }
 
     /// A container's restarts so far are said to be `count`, as if it had crashed and come up again.

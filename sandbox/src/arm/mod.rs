@@ -9,6 +9,7 @@ pub(crate) mod life;
 pub(crate) mod monitor;
 pub(crate) mod profile;
 pub(crate) mod shares;
+pub(crate) mod throttle;
 pub(crate) mod traffic_manager;
 
 use std::{
@@ -87,6 +88,11 @@ pub(crate) fn handle(shared: &Arc<Shared>, call: &Call) -> Reply {
             "MissingApiVersionParameter",
             "The api-version query parameter (?api-version=) is required for all requests.",
         );
+    }
+    if shared.throttle.as_ref().is_some_and(|buckets| !buckets.admits(&call.method)) {
+        // By seconds, as Azure counts them: a shorter wait would only ask in vain.
+        return error(shared, 429, "TooManyRequests", "The request is being throttled as the limit has been reached for operation type.")
+            .header("retry-after", "1");
     }
     if shared.faults.strikes(Fault::Arm429) {
         return paced(

@@ -4,7 +4,7 @@ use std::{io, process::ExitCode};
 
 use clap::Args;
 use sandbox::{
-    Clocks, Database, Fault, Load, Options, RunSpec, World,
+    Clocks, Database, Fault, Load, Options, Preflight, RunSpec, World,
     runner::{self, Echo},
 };
 
@@ -43,8 +43,9 @@ pub(crate) async fn carry_out(prod: &Prod) -> io::Result<ExitCode> {
     }
     let world = World::start(Options { database: prod.database_url.clone(), ..common::options(common) }).await?;
     world.seed_prod(LIVE).await?;
-    let clocks = Clocks { min_requests: MIN_REQUESTS, ..Clocks::watched() };
+    let clocks = Clocks { min_requests: MIN_REQUESTS, preflight: Preflight::On, ..Clocks::watched() };
     let mut spec = RunSpec::push_tag(&world, TAG);
+    world.seed_release(TAG, spec.run_id).await?;
     spec.config = world.config(&clocks);
     if let Some(url) = &prod.database_url {
         spec.config = world.config(&Clocks { database: Database::Asked, ..clocks });

@@ -276,6 +276,9 @@ impl World {
             }
         }
         self.settled().await;
+        // They have run for long: Azure Monitor has numbers of them.
+        let since = jiff::Timestamp::now() - std::time::Duration::from_secs(3600);
+        production.members.iter().for_each(|member| self.running_since(GROUP, &member.name, since));
         match production.profile {
             Profile::There => {
                 self.write_profile(GROUP, PROFILE, &production.profile_body(self.location())).map_err(io::Error::other)?;

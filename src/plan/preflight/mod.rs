@@ -176,7 +176,7 @@ impl Checklist {
         if failed.len() > NAMED {
             named.push(format!("and {} more", failed.len() - NAMED));
         }
-        let rows = if failed.len() == 1 { "a row" } else { "rows" };
+        let rows = if failed.len() == 1 { "row" } else { "rows" };
         let what = format!("{version} may not go to {environment}: {} {rows} of the checklist failed. {}", failed.len(), named.join("; "));
         let mut failure = Failure::new(FailureKind::Preflight, what, format!("environment {environment}"))
             .meaning(format!("nothing was touched; what ran in {environment} before still runs"));
