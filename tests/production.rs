@@ -171,3 +171,26 @@ async fn a_killed_run_is_made_safe_by_its_post_step_and_finished_by_the_next() {
         assert_eq!(seen.total.failures, 0, "{:?}", seen.failed);
     }
 }
+
+/// What was held and is tried again is held no longer: a run that dies over it is made safe like any other.
+#[tokio::test]
+async fn a_held_release_that_is_tried_again_and_killed_is_made_safe() {
+    let world = world().await;
+    seeded(&world).await;
+    let load = people(&world).await;
+    let held = released(&world, 50, Behaviour::default().taking(Duration::from_millis(800))).await;
+    assert_eq!((held.code, held.outputs["outcome"].as_str()), (Some(3), "held"), "{}", held.stdout);
+    let is_held = || world.written(GROUP, "prod-canary-1").expect("a canary")["tags"]["deploy-action-held"].as_str().map(str::to_owned);
+    assert!(is_held().is_some_and(|why| why.contains("broke a rule")), "{:?}", is_held());
+    world.behave(Who::version(NOW), Behaviour::default());
+    let spec = RunSpec { attempt: 2, ..push_tag(&world) };
+    let mut running = runner::spawn(&world, binary(), &spec).expect("started");
+    // It begins with 5 % again.
+    until_canary_has(&world, &mut running, 5).await;
+    running.signal("KILL").await.expect("killed");
+    let killed = running.finish(runner::Echo::Off).await.expect("its end");
+    assert_eq!(is_held().as_deref(), Some(""));
+    let made_safe = runner::post(&world, binary(), &spec, &killed.state).await.expect("the post step");
+    assert_eq!((versions(&world), shares(&world)), (all_of(BEFORE), stable_shares()), "{}", made_safe.stdout);
+    only_the_new_version_failed(&load.stop().await);
+}

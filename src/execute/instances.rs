@@ -63,7 +63,8 @@ pub(super) async fn perform(index: usize, step: &Step, watcher: &mut Watcher, ex
     match step {
         Step::CreateInstance { instance } | Step::UpdateInstance { instance, .. } => put(index, instance, watcher, execution).await,
         Step::DeleteInstance { instance, .. } => delete(instance, execution).await,
-        Step::KeepInstance { .. } | Step::ContinueInstance { .. } => Ok(()),
+        Step::KeepInstance { .. } => Ok(()),
+        Step::ContinueInstance { instance } => take_over(instance, execution).await,
         Step::AwaitHealth { instance, path, retries, .. } => await_health(index, instance, path, *retries, watcher, execution).await,
         Step::Smoke { target, paths } => smoke::smoke(index, target, paths, execution).await,
         Step::MarkPromoted { instance } => tag(instance, &[("promoted", Timestamp::now().to_string())], execution).await,
@@ -244,6 +245,17 @@ pub(super) async fn mark_stable(name: &InstanceName, execution: &Execution<'_>) 
     ];
     let run = execution.run_url.map(|run| ("run", run.to_owned()));
     tag(name, &marks.into_iter().chain(run).collect::<Vec<_>>(), execution).await
+}
+
+/// What an earlier run began is gone on with. That it was held is no longer so: a mark that stayed would keep this run, should it die,
+/// from being made safe.
+async fn take_over(name: &InstanceName, execution: &Execution<'_>) -> Result<(), Failure> {
+    let group = &execution.environment.resource_group;
+    let found = container_groups::get(execution.azure, group, name).await.map_err(|error| during(error.into()))?;
+    match found {
+        Some(instance) if instance.tags.held.is_some() => tag(name, &[("held", String::new())], execution).await,
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Lays the Action's tags `marks` (named without their prefix) over those that the instance has.

@@ -105,7 +105,8 @@ fn tags(all: BTreeMap<String, String>) -> Tags {
             Some("previous") => tags.previous = value.parse().ok(),
             Some("rolled-back-from") => tags.rolled_back_from = value.parse().ok(),
             Some("promoted") => tags.promoted = value.parse().ok(),
-            Some("held") => tags.held = Some(value),
+            // An empty one was taken back.
+            Some("held") => tags.held = Some(value).filter(|why| !why.is_empty()),
             Some("stable-since") => tags.stable_since = value.parse().ok(),
             Some(_) | None => {
                 tags.others.insert(name, value);
