@@ -11,7 +11,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use common::{Figure, Peaks};
 use jiff::Timestamp;
 use sandbox::{
-    Clocks, Fault, Finished, Load, Options, Recorded, RunSpec, Throttling, World,
+    Clocks, Fault, Finished, Load, Options, Recorded, RunSpec, World,
     load::Working,
     runner,
     seed::{Member, Production},
@@ -48,8 +48,8 @@ fn binary() -> &'static Path {
 }
 
 /// Production with `count` stable instances, people at work; Azure takes `delay` for each answer.
-async fn world(delay: Duration, count: u32, throttling: Throttling) -> (World, Working) {
-    let world = World::start(Options { azure_delay: delay, throttling, ..Options::quick() }).await.expect("a world");
+async fn world(delay: Duration, count: u32) -> (World, Working) {
+    let world = World::start(Options { azure_delay: delay, ..Options::quick() }).await.expect("a world");
     let members = (1..=count).map(|number| Member::stable(number, BEFORE)).enumerate();
     let members = members.map(|(index, member)| if index + 1 == count as usize { member.standing_by() } else { member }).collect();
     world.seed_production(&Production { members, ..Production::stable(BEFORE).with_ttl(1) }).await.expect("seeded");
@@ -79,7 +79,7 @@ fn round_trips(from: Timestamp, to: Timestamp) -> f64 {
 
 /// From a broken rule to safe traffic: since the tick that says so, and since the number that it says so of was read.
 async fn breach() -> (f64, f64) {
-    let (world, people) = world(ROUND_TRIP, 3, Throttling::Off).await;
+    let (world, people) = world(ROUND_TRIP, 3).await;
     world.fault(Fault::CanaryErrors).await;
     // As in life, ticks are farther apart than Azure's answers take.
     let clocks = Clocks { phase_for: ROUND_TRIP * 20, canary_every: ROUND_TRIP * 2, ..Clocks::quick() };
@@ -107,12 +107,10 @@ struct Cost {
     overhead: f64,
     /// Seconds.
     took: f64,
-    /// Seconds that Azure's limits make of its requests at least: the first 200 writes and 250 reads are free, then 10 and 25 a second.
-    forced: f64,
 }
 
-async fn good(count: u32, delay: Duration, throttling: Throttling) -> Cost {
-    let (world, people) = world(delay, count, throttling).await;
+async fn good(count: u32, delay: Duration) -> Cost {
+    let (world, people) = world(delay, count).await;
     let mut spec = release(&world, &Clocks::quick());
     spec.config = spec.config.replace("count: 3, active: 2", &format!("count: {count}, active: {}", count - 1));
     let begun = tokio::time::Instant::now();
@@ -138,7 +136,6 @@ async fn good(count: u32, delay: Duration, throttling: Throttling) -> Cost {
         at.and_then(|at| steps.get(at)).and_then(|step| step["on"].as_array()).map_or(1, Vec::len)
     };
     let watching: usize = events.iter().filter(|event| event["kind"] == "tick").map(|event| 1 + judged(&event)).sum();
-    let admitted = |method: &str| azure.iter().filter(|request| request.method == method && request.status != Some(429)).count() as f64;
     let is_write = |request: &&&Recorded| request.is_change() && request.path.contains("trafficmanagerprofiles");
     Cost {
         writes: azure.iter().filter(is_write).count() as f64,
@@ -146,13 +143,12 @@ async fn good(count: u32, delay: Duration, throttling: Throttling) -> Cost {
         watching: watching as f64,
         overhead: (took - waited) / RELEASE,
         took,
-        forced: ((admitted("PUT") + admitted("PATCH") - 200.0) / 10.0).max((admitted("GET") - 250.0) / 25.0).max(0.0),
     }
 }
 
 /// The most memory after a long watch, as a multiple of what it was after a short time, and in megabytes.
 async fn long_watch() -> (f64, f64) {
-    let (world, people) = world(Duration::ZERO, 3, Throttling::Off).await;
+    let (world, people) = world(Duration::ZERO, 3).await;
     let every = Duration::from_millis(10);
     let clocks = Clocks { stabilize_for: every * LONG, canary_every: every, phase_for: Duration::from_secs(1), ..Clocks::quick() };
     let running = runner::spawn(&world, binary(), &release(&world, &clocks)).expect("started");
@@ -175,10 +171,9 @@ async fn main() -> ExitCode {
         since_tick.push(tick);
         since_sample.push(sample);
     }
-    let usual = good(3, Duration::ZERO, Throttling::Off).await;
+    let usual = good(3, Duration::ZERO).await;
     let delay = Duration::from_millis(20);
-    let (few, many) = (good(20, delay, Throttling::Off).await, good(MANY, delay, Throttling::Off).await);
-    let limited = good(MANY, delay, Throttling::AsAzure).await;
+    let (few, many) = (good(20, delay).await, good(MANY, delay).await);
     let (growth, memory) = long_watch().await;
     let figure = |name, unit, values, expected, far| Figure { name, unit, values, expected, far };
     common::show(&[
@@ -196,13 +191,6 @@ async fn main() -> ExitCode {
             FAR,
         ),
         figure("time a instance, 198 of them beside 20", "×", vec![(many.took / f64::from(MANY)) / (few.took / 20.0)], 1.0, FAR),
-        figure(
-            "time under Azure's limits, as a multiple of that without and what they force",
-            "×",
-            vec![limited.took / (many.took + limited.forced)],
-            1.2,
-            FAR,
-        ),
         figure("memory after 1500 ticks of stabilization, as a multiple of that after 150", "×", vec![growth], 1.25, 1.25),
         figure("peak memory", "MB", vec![memory], 30.0, 3.0),
     ])
