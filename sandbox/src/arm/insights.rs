@@ -203,6 +203,10 @@ mod tests {
     async fn world(second: Duration) -> World {
         let world = World::start(Options { second, ..Options::quick() }).await.unwrap();
         world.seed_prod("v0.9.5").await.unwrap();
+        // Just started, not as the seed has it.
+        for number in 1..=3 {
+            world.running_since("prod-nextgen", &format!("prod-stable-{number}"), Timestamp::now());
+        }
         world
     }
 
