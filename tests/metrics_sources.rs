@@ -362,6 +362,20 @@ async fn by_pages(address: SocketAddr) -> (Vec<String>, Conclusion) {
     (said, gate.conclude())
 }
 
+/// How far apart the numbers of a server and of the pages may be: the server scrapes at other moments, and extrapolates.
+const TOLERANCE: f64 = 0.05;
+
+/// Error rate and p99, where there are numbers.
+async fn numbers(sources: &mut Sources, address: SocketAddr) -> Vec<(String, f64)> {
+    let rules = [rule("error-rate", Bound::Max(Quantity::ratio(0.01))), rule("latency-p99", Bound::Max(Quantity::seconds(0.1)))];
+    let samples = sources.read(&rules, &[at(address)], &[]).await;
+    let value = |sample: &Sample| match &sample.reading {
+        Reading::Value { value, .. } => Some((sample.metric.to_string(), *value)),
+        Reading::NoData { .. } | Reading::Failed { .. } | Reading::Stale { .. } => None,
+    };
+    samples.iter().filter_map(value).collect()
+}
+
 #[tokio::test]
 async fn the_pages_tell_good_from_bad() {
     let mut told = String::new();
@@ -392,8 +406,11 @@ async fn a_real_server_tells_the_same() {
     let configured = Metrics { queries: example.queries, ..built_in.clone() };
     let unknown = Target { instance: "a".parse().expect("a name"), host: "192.0.2.1".into(), port: 9 };
 
+    let mut compared = 0;
     for (mixture, address) in MIXTURES.iter().zip(&addresses) {
         let (pages, _) = by_pages(*address).await;
+        let mut page_sources = sources(&scraping(), None);
+        numbers(&mut page_sources, *address).await;
         for metrics in [&built_in, &configured] {
             let mut sources = sources(metrics, None);
             let mut said = Vec::new();
@@ -407,8 +424,20 @@ async fn a_real_server_tells_the_same() {
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
             assert_eq!(said, pages, "{}", mixture.name);
+            let (server, page) = (numbers(&mut sources, *address).await, numbers(&mut page_sources, *address).await);
+            assert_eq!(server.len(), page.len(), "{}: {server:?} {page:?}", mixture.name);
+            compared += page.len();
+            for ((metric, server), (_, page)) in server.iter().zip(&page) {
+                assert!(
+                    (server - page).abs() <= TOLERANCE * page.abs(),
+                    "{}: {metric} {server} by the server, {page} by the page",
+                    mixture.name
+                );
+            }
         }
     }
+
+    assert!(compared >= 2 * MIXTURES.len(), "{compared} numbers were compared");
 
     // What a real server answers to what nobody serves, and to what is no query.
     let mut said = Vec::new();
